@@ -1,0 +1,34 @@
+"""Settings for every test: four simulated devices, strict ranks, keys used once."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+
+# A compiled program is the same in every test run, so the suite keeps them between runs.
+CACHE = pathlib.Path(
+    os.environ.get("JAX_COMPILATION_CACHE_DIR", pathlib.Path.home() / ".cache/trinity_jax/tests")
+)
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+# Real data are not part of the repository; tests that want them say where they looked.
+REAL_DATA = pathlib.Path(os.environ.get("TRINITY_DATA", "../shared/data")).resolve()
+
+
+@pytest.fixture
+def real_data():
+    """A function from a path under the real data to that path, or a skip that names it."""
+
+    def find(*parts):
+        path = REAL_DATA.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"needs {path} (set TRINITY_DATA to the folder that holds it)")
+        return path
+
+    return find
