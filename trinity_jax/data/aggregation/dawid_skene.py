@@ -1,0 +1,129 @@
+"""Dawid-Skene: each worker has a confusion matrix, each item a hidden label.
+
+    E   P[i, k]     proportional to  q_k prod_{t: item_t = i} pi[worker_t, k, label_t]
+    M   pi[a, k, l] proportional to  counts[a, k, l] + prior[a, k, l],    q_k = mean_i P[i, k]
+
+A. P. Dawid, A. M. Skene. Maximum likelihood estimation of observer error-rates using the EM
+algorithm. Applied Statistics 28(1), 1979. Everything is done in logarithms.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.data.aggregation.annotations import (
+    Annotations,
+    Dims,
+    confusion_counts,
+    evidence,
+    labelled,
+)
+from trinity_jax.data.aggregation.majority import soft_vote
+
+SMALLEST = 1e-10  # probabilities below it are taken for it before a logarithm
+
+
+class State(NamedTuple):
+    """Posterior of the hidden labels, and the parameters it comes from."""
+
+    log_posterior: Float[Array, "item label"]
+    log_confusion: Float[Array, "worker truth label"]
+    log_prior: Float[Array, " label"]
+
+
+def log_normalise(counts: Float[Array, "... label"]) -> Float[Array, "... label"]:
+    """Logarithm of rows divided by their sums; cells below `SMALLEST` are raised to it."""
+    counts = jnp.maximum(counts, SMALLEST)
+    return jnp.log(counts) - jnp.log(counts.sum(-1, keepdims=True))
+
+
+def class_prior(table: Annotations, dims: Dims, posterior: Float[Array, "item label"]):
+    """Logarithm of the mean posterior over the items that have annotations, [label]."""
+    mass = jnp.where(labelled(table, dims)[:, None], posterior, 0).sum(0)
+    return log_normalise(mass)
+
+
+def expectation(
+    table: Annotations,
+    dims: Dims,
+    log_confusion: Float[Array, "worker truth label"],
+    log_prior: Float[Array, "#item label"],
+) -> tuple[Float[Array, "item label"], Float[Array, ""]]:
+    """The E-step: posterior of each item, and log-likelihood of all annotations (nats)."""
+    joint = log_prior + evidence(table, dims, log_confusion)
+    per_item = jax.nn.logsumexp(joint, axis=1)
+    log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
+    return joint - per_item[:, None], log_likelihood
+
+
+def dawid_skene(dims: Dims) -> EM:
+    """Maximum likelihood.
+
+    Only labels that a worker gave at least once have a cell in that worker's confusion: the
+    likelihood never asks for the others, and raising them would move items (as in crowd-kit).
+    """
+
+    def maximisation(table, posterior):
+        counts = confusion_counts(table, dims, posterior)
+        given = counts.sum(1, keepdims=True) > 0
+        total = jnp.where(given, jnp.maximum(counts, SMALLEST), 0).sum(-1, keepdims=True)
+        return jnp.where(
+            given & (total > 0),
+            jnp.log(jnp.maximum(counts, SMALLEST)) - jnp.log(jnp.where(total > 0, total, 1)),
+            jnp.log(SMALLEST),
+        )
+
+    return _alternate(dims, maximisation, lambda log_confusion: 0.0)
+
+
+def dawid_skene_map(
+    dims: Dims, prior: Float[Array, "#worker #label #label"] | None = None
+) -> EM:
+    """Maximum a posteriori: `prior` pseudo-counts are added to every worker's confusion.
+
+    Args:
+      dims: sizes of the table.
+      prior: pseudo-counts, broadcast to [worker, truth, label] (a worker's history, say); by
+        default `pseudo_counts(dims)`. The objective adds their log-density (up to a constant).
+    """
+    prior = pseudo_counts(dims) if prior is None else prior
+
+    def maximisation(table, posterior):
+        return log_normalise(confusion_counts(table, dims, posterior) + prior)
+
+    def log_density(log_confusion):
+        return (jnp.broadcast_to(prior, log_confusion.shape) * log_confusion).sum()
+
+    return _alternate(dims, maximisation, log_density)
+
+
+def pseudo_counts(dims: Dims, everywhere=0.1, diagonal=1.0) -> Float[Array, "1 truth label"]:
+    """The mild belief that workers are right more often than not, [1, truth, label]."""
+    return (everywhere + diagonal * jnp.eye(dims.labels))[None]
+
+
+def _alternate(dims: Dims, maximisation, log_density) -> EM:
+    """The EM of a maximisation of confusions and their log prior density."""
+
+    def estimate(table, posterior):
+        return maximisation(table, posterior), class_prior(table, dims, posterior)
+
+    def init(key, table, /):
+        del key
+        posterior = soft_vote(table, dims)
+        return State(jnp.log(posterior), *estimate(table, posterior))
+
+    def step(key, state, table, /):
+        del key
+        log_confusion, log_prior = estimate(table, jnp.exp(state.log_posterior))
+        log_posterior, log_likelihood = expectation(table, dims, log_confusion, log_prior[None])
+        info = Info(
+            (log_likelihood + log_density(log_confusion)) / table.weight.sum(),
+            largest_change(log_posterior, state.log_posterior),
+        )
+        return State(log_posterior, log_confusion, log_prior), info
+
+    return EM(init, step)
