@@ -8,12 +8,15 @@ Axis words used in every shape of the library (jaxtyping's notation):
     batch, height, width, channel, feature        images and network inputs, channels last
 """
 
-from typing import Any
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from jaxtyping import PRNGKeyArray
 
 PRNGKey = PRNGKeyArray  # typed keys: jax.random.key, never PRNGKey
 Params = Any  # a pytree of arrays that a network's `apply` understands
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -21,3 +24,19 @@ class InputError(ValueError):
 
     Programs end with exit status 2 and the sentence, without a traceback.
     """
+
+
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+    """`table[name]`, or an `InputError` naming the nearest name and all the known ones."""
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f": did you mean '{near[0]}'?" if near else ""
+    raise InputError(f"unknown {what} '{name}'{hint} (known: {', '.join(table)})")
+
+
+def choose(table: Mapping[str, Any], names: Sequence[str], what: str) -> list[str]:
+    """The names, all of which must be in the table; no names mean all that it has."""
+    for name in names:
+        lookup(table, name, what)
+    return list(names or table)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from trinity_jax.types import InputError
+from trinity_jax.types import InputError, PRNGKey
 
 
 class Dims(NamedTuple):
@@ -39,7 +39,9 @@ def annotations(item, worker, label, dims: Dims | None = None) -> tuple[Annotati
     """Checks a table on the host and sorts it by item.
 
     Args:
-      item, worker, label: integers of one length, counted from 0.
+      item: integers counted from 0, as many as there are annotations; so are the next two.
+      worker: who gave the label.
+      label: what was given.
       dims: sizes; by default one more than the largest number of each column.
 
     Returns:
@@ -116,3 +118,10 @@ def purchase(
     if budget is not None:
         kept &= table.item < budget // redundancy
     return table._replace(weight=table.weight * kept)
+
+
+def shuffle(key: PRNGKey, table: Annotations) -> Annotations:
+    """Puts the annotations of each item in random order, so that `purchase` samples them."""
+    lottery = jax.random.uniform(key, table.item.shape)
+    order = jnp.lexsort((lottery, table.item))
+    return Annotations(*(column[order] for column in table))

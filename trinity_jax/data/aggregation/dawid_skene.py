@@ -79,9 +79,7 @@ def dawid_skene(dims: Dims) -> EM:
     return _alternate(dims, maximisation, lambda log_confusion: 0.0)
 
 
-def dawid_skene_map(
-    dims: Dims, prior: Float[Array, "#worker #label #label"] | None = None
-) -> EM:
+def dawid_skene_map(dims: Dims, prior: Float[Array, "#worker #label #label"] | None = None) -> EM:
     """Maximum a posteriori: `prior` pseudo-counts are added to every worker's confusion.
 
     Args:

@@ -1,6 +1,6 @@
 """Votes: every label counts the same.
 
-    P[i, k] = (1 / r_i) sum_t 1[item_t = i, label_t = k]        soft vote, uniform where r_i = 0
+P[i, k] = (1 / r_i) sum_t 1[item_t = i, label_t = k]        soft vote, uniform where r_i = 0
 """
 
 from typing import NamedTuple

@@ -52,7 +52,8 @@ def one_coin(dims: Dims, right=0.0, wrong=0.0, estimate_prior: bool = False) -> 
 
     Args:
       dims: sizes of the table.
-      right, wrong: pseudo-counts of right and wrong labels of a worker, scalars or [worker].
+      right: pseudo-count of right labels of a worker, a scalar or [worker].
+      wrong: the same of wrong labels.
       estimate_prior: whether q is re-estimated each round instead of uniform.
     """
 

@@ -1,0 +1,198 @@
+"""Label once or label thrice? A fixed number of annotations, spread over few items or many.
+
+    python -m experiments.crowdsourcing                 digits, 10 seeds: 2 minutes on 2 cores
+    python -m experiments.crowdsourcing --data npz:DIR  your images, a small convolutional network
+    python -m experiments.crowdsourcing --data csv:DIR  your annotators, accuracy of the labels only
+
+Simulated workers label images r times each until the budget is spent; a network is trained on what
+each method makes of the labels, and tested on clean ones. In the paper (ImageNet, 1.2 million
+annotations) one label an item is best for every method, and model-bootstrapped EM (MBEM) is 0.4 to
+7 points of top-1 error better than majority vote there.
+
+A. Khetan, Z. C. Lipton, A. Anandkumar. Learning From Noisy Singly-labeled Data. ICLR 2018.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import crowdsourcing_report, real_annotators
+from trinity_jax.algorithms import networks, training
+from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.compute.run import Run
+from trinity_jax.data import sources
+from trinity_jax.data.aggregation import model_bootstrapped
+from trinity_jax.data.aggregation.annotations import Dims, purchase
+from trinity_jax.data.aggregation.targets import TARGETS, Evidence, Target, weighted_vote
+from trinity_jax.data.aggregation.workers import WORKERS, annotate
+from trinity_jax.types import InputError, choose
+
+METHODS = TARGETS | {"mbem": weighted_vote}  # what MBEM trains on at first
+MATCHES = {"steps": True, "epochs": False}  # whether more labels an item mean more epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What the experiment varies; replicas are all combinations of the first eight."""
+
+    seeds: int = 10  # workers, their labels, the items bought and training are drawn anew for each
+    workers: tuple[str, ...] = ("hammer_spammer", "class_wise")  # models of the simulated workers
+    qualities: tuple[float, ...] = (0.2, 0.6)  # shares of hammers, or what the worker model takes
+    redundancies: tuple[int, ...] = (1, 3, 5, 7)  # labels an item
+    methods: tuple[str, ...] = ()  # what to compare (default: all there are for the data)
+    budget_match: tuple[str, ...] = tuple(
+        MATCHES
+    )  # what redundancies share; the first is the headline
+    data: str = "digits"  # digits, npz:DIR, idx:DIR, tfds:NAME; csv:DIR has annotators of its own
+    prefix: str = ""  # which files, where an npz folder holds several data sets
+    num_workers: int = 100  # simulated workers
+    budget: int = 0  # annotations in all (0: as many as there are training items)
+    network: str = ""  # softmax, mlp, convnet, resnet20 (default: mlp for digits, else convnet)
+    epochs: int = 10  # passes over the items in each training, at redundancy 1
+    rounds: int = 2  # measurements and checkpoints in each training
+    batch_size: int = 32  # items a step
+    learning_rate: float = 0.05  # at the start, for Nesterov's momentum of 0.9
+    schedule: str = "linear_decay"  # how the learning rate falls: linear_decay or two_drops
+    weight_decay: float = 1e-3  # L2
+    augment: bool = False  # shift and mirror the images in training
+    updates: int = 2  # times MBEM estimates the workers from its model and trains again
+    strength: float = 1.0  # pseudo-labels that draw MBEM's confusions to one coin a worker
+
+    def __post_init__(self):
+        whole = dict.fromkeys(("seeds", "num_workers", "epochs", "batch_size"), (1, 10**9))
+        least = dict.fromkeys(("budget", "updates", "strength"), (0, 10**9))
+        program.in_range(self, learning_rate=(1e-9, 1e9), weight_decay=(0, 1), **whole, **least)
+        program.in_range(self, qualities=(0, 1), redundancies=(1, self.num_workers))
+        program.in_range(self, rounds=(1, self.epochs))
+        program.known(self, workers=WORKERS, budget_match=MATCHES, schedule=training.SCHEDULES)
+
+
+PRESETS = {
+    "smoke": Config(seeds=2, redundancies=(1, 3), epochs=2, rounds=1, updates=1),
+    "laptop": Config(),
+    "paper": Config(
+        seeds=5,
+        redundancies=(1, 3, 5, 7, 13),
+        budget_match=("epochs", "steps"),
+        data="tfds:cifar10",
+        network="resnet20",
+        epochs=60,
+        rounds=12,
+        batch_size=500,
+        learning_rate=0.5,
+        schedule="two_drops",
+        weight_decay=1e-4,
+        augment=True,
+        updates=1,
+        strength=0.0,
+    ),
+}
+
+
+class State(NamedTuple):
+    """One replica between rounds: a network, and what it is trained on."""
+
+    learner: training.State
+    target: Target
+
+
+def make_round(config: Config, dims: Dims, methods: list[str], budget: int):
+    """`init(data) -> state` and `one_round(t, data, state, replica) -> (state, metrics)`, pure."""
+    default = "mlp" if config.data == "digits" else "convnet"
+    network = networks.network(config.network or default, dims.labels)
+    how = (config.learning_rate, config.weight_decay, config.batch_size, config.schedule)
+    recipe = training.nesterov(network, *how, augment=config.augment)
+    mbem = methods.index("mbem") if "mbem" in methods else -1
+
+    def init(data):
+        nothing = Target(jnp.zeros((dims.items, dims.labels)), jnp.zeros(dims.items))
+        return State(training.begin(jax.random.key(0), recipe, data[0]), nothing)
+
+    def begin(keys, number, data, order, state, replica):
+        """Simulates the labels, makes targets of them, and takes a fresh network."""
+        truth = data[1][order]
+        models = [lambda k, q, f=WORKERS[name]: f(k, dims, q) for name in config.workers]
+        confusion = jax.lax.switch(replica["workers"], models, keys[1], replica["quality"])
+        table = annotate(keys[2], truth, confusion, max(config.redundancies))
+        table = purchase(table, replica["redundancy"], budget)
+
+        def first():
+            evidence = Evidence(table, dims, truth, confusion)
+            targets = [lambda f=METHODS[name]: f(keys[3], evidence) for name in methods]
+            return jax.lax.switch(replica["method"], targets)
+
+        def again():
+            logits = training.predict(recipe, state.learner, data[0], order)
+            found, _ = model_bootstrapped.update(table, dims, logits, config.strength)
+            return Target(jnp.exp(found.log_posterior), jnp.ones(dims.items))
+
+        target = jax.lax.cond(number == 0, first, again)
+        key = jax.random.fold_in(keys[4], number)
+        return State(training.begin(key, recipe, data[0]), target)
+
+    def one_round(t, data, state, replica):
+        images, labels, test_images, test_labels = data
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]), 6)
+        order = jax.random.permutation(keys[0], dims.items)  # the first are bought
+        number, part = t // config.rounds, t % config.rounds  # of the training, and within it
+        trains = (number == 0) | (replica["method"] == mbem)  # only MBEM trains again
+        start = lambda: begin(keys, number, data, order, state, replica)
+        learner, target = jax.lax.cond(trains & (part == 0), start, lambda: state)
+
+        count = budget // replica["redundancy"]
+        longer = jnp.array([MATCHES[match] for match in config.budget_match])
+        times = jnp.where(longer[replica["budget_match"]], replica["redundancy"], 1)
+        examples = training.Examples(images, order, *target, count)
+        key, parts = jax.random.fold_in(keys[5], number), (part, part + trains, config.rounds)
+        learner, loss = training.train(key, recipe, learner, examples, config.epochs * times, parts)
+
+        wrong = training.predict(recipe, learner, test_images).argmax(1) != test_labels
+        right = (target.probs.argmax(1) == labels[order]) & (jnp.arange(dims.items) < count)
+        accuracy = right.sum() / count
+        metrics = {"test_error": wrong.mean(), "label_accuracy": accuracy, "loss": loss}
+        return State(learner, target), metrics
+
+    return init, one_round
+
+
+def experiment(config: Config, run: Run) -> None:
+    """Reads the data, advances all replicas round by round, and reports."""
+    if config.data.startswith("csv:"):
+        real_annotators.experiment(config, run)
+        return
+    methods = choose(METHODS, config.methods, "method")
+    with run.phase("load", f"reading {config.data}"):
+        data = sources.images(config.data, prefix=config.prefix)
+    dims = Dims(len(data.train_labels), config.num_workers, len(data.labels))
+    budget = config.budget or dims.items
+    if not max(config.redundancies) <= budget <= dims.items:
+        raise InputError(f"--budget {budget}: expected --redundancies to {dims.items} items")
+    rows, replica = replicas.grid(
+        seed=range(config.seeds),
+        workers=config.workers,
+        quality=config.qualities,
+        redundancy=config.redundancies,
+        budget_match=config.budget_match,
+        method=methods,
+    )
+    devices = mesh.make()
+    replica = replicas.spread(replica, devices)
+    arrays = replicas.share(data[1:5], devices)  # images and labels, to train on and to test
+    init, one_round = make_round(config, dims, methods, budget)
+    start, state = run.resume(lambda: replicas.stack(init(arrays), len(rows)))
+    state = replicas.spread(state, devices)
+    total = config.rounds * (1 + config.updates * ("mbem" in methods))
+    sweep = jax.jit(replicas.over_replicas(one_round, devices, shared=2), donate_argnums=2)
+    advance = run.compile(sweep, start, total, np.int32(0), arrays, state, replica)
+    for t in run.rounds(start, total):
+        state, metrics = advance(np.int32(t), arrays, state, replica)
+        trained = [t < config.rounds or row["method"] == "mbem" for row in rows]
+        run.commit(t, state, run.measurements(rows, metrics, trained))
+    crowdsourcing_report.report(config, run)
+
+
+if __name__ == "__main__":
+    program.main("crowdsourcing", PRESETS, experiment, __doc__)

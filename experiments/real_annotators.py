@@ -1,0 +1,91 @@
+"""Real annotators: how accurate are the labels that each method makes of r annotations an item?
+
+The part of `python -m experiments.crowdsourcing` for `--data csv:DIR`, where label.csv has the
+labels people gave and truth.csv the true ones of some items. There are no images and no budget to
+share out: every item keeps r of its annotations, drawn at random (all, where it has fewer).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import figures
+from trinity_jax.algorithms.em import EM, fit_until
+from trinity_jax.algorithms.statistics import accuracy, interval
+from trinity_jax.compute import mesh, replicas
+from trinity_jax.compute.run import Run
+from trinity_jax.data import sources
+from trinity_jax.data.aggregation import dawid_skene, majority, one_coin
+from trinity_jax.data.aggregation.annotations import Dims, annotations, purchase, shuffle
+from trinity_jax.types import InputError, choose
+
+METHODS = {
+    "majority": majority.majority,
+    "dawid_skene": dawid_skene.dawid_skene,
+    "dawid_skene_map": dawid_skene.dawid_skene_map,
+    "one_coin": one_coin.one_coin,
+}
+
+
+def make_draw(methods: list[str], dims: Dims):
+    """`draw(t, (table, truth), replica) -> metrics`: one draw of annotations, one method."""
+    aggregators: list[EM] = [METHODS[name](dims) for name in methods]
+
+    def draw(t, data, replica):
+        table, truth = data
+        key = jax.random.fold_in(jax.random.key(0), t)  # the same for all: differences are paired
+        bought = purchase(shuffle(key, table), replica["redundancy"])
+        fits = [
+            lambda em=em: fit_until(em, key, bought, tolerance=1e-5, max_steps=500)
+            for em in aggregators
+        ]
+        logs = [lambda f=f: f().state.log_posterior for f in fits]
+        log_posterior = jax.lax.switch(replica["method"], logs)
+        return {"label_accuracy": accuracy(log_posterior, truth)}
+
+    return draw
+
+
+def experiment(config, run: Run) -> None:
+    """Draws as often as there are seeds, and reports."""
+    methods = choose(METHODS, config.methods, "method without a network")
+    with run.phase("load", f"reading {config.data}"):
+        crowd = sources.crowd(config.data)
+    if (crowd.truth < 0).all():
+        raise InputError(f"{config.data}: expected a truth.csv to measure accuracy against")
+    dims = Dims(len(crowd.items), len(crowd.workers), len(crowd.labels))
+    table, dims = annotations(crowd.item, crowd.worker, crowd.label, dims)
+    run.say(
+        f"{dims.items} items, {dims.workers} workers, {dims.labels} labels, {len(crowd.item)} "
+        f"annotations; {crowd.duplicates} repeated rows dropped"
+    )
+
+    rows, replica = replicas.grid(redundancy=config.redundancies, method=methods)
+    devices = mesh.make()
+    replica = replicas.spread(replica, devices)
+    data = replicas.share((table, jnp.asarray(crowd.truth)), devices)
+    draw = jax.jit(replicas.over_replicas(make_draw(methods, dims), devices, shared=2))
+    start, state = run.resume(lambda: jnp.zeros(()))  # a draw needs nothing of the one before
+    advance = run.compile(draw, start, config.seeds, np.int32(0), data, replica)
+    for t in run.rounds(start, config.seeds):
+        run.commit(t, state, run.measurements(rows, advance(np.int32(t), data, replica)))
+    report(config, methods, run)
+
+
+def report(config, methods: list[str], run: Run) -> None:
+    """Writes the figure and the summary."""
+    values: dict = {}
+    for row in run.records():
+        of_method = values.setdefault(row["method"], {})
+        of_method.setdefault(row["redundancy"], []).append(row["label_accuracy"])
+    result = {
+        method: {r: interval(draws) for r, draws in by_redundancy.items()}
+        for method, by_redundancy in values.items()
+    }
+    figure, axes = figures.plt.subplots(figsize=(5, 3.5))
+    for colour, method in zip(figures.COLOURS, methods, strict=False):
+        figures.curve(axes, result[method], method, colour)
+    axes.set(xlabel="annotations an item", ylabel="accuracy of the labels", title=config.data)
+    axes.legend()
+    figures.save(figure, run.directory)
+    run.finish({"label_accuracy": result})

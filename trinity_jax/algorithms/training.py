@@ -1,0 +1,193 @@
+"""Supervised training as a pure function: epochs of mini-batches inside one compiled loop.
+
+The order of the examples is a function of the key and the epoch, so a run taken up at epoch 7 sees
+what epoch 7 would have seen. How many examples there are may be traced: a loop ends when they do.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from trinity_jax.algorithms.losses import weighted_cross_entropy
+from trinity_jax.algorithms.networks import Network
+from trinity_jax.types import Params, PRNGKey
+
+
+class State(NamedTuple):
+    """A network in training: parameters, batch-norm statistics, state of the optimiser."""
+
+    params: Params
+    stats: Params
+    optimiser: Any
+
+
+class Examples(NamedTuple):
+    """A training set; example e is `inputs[row[e]]`, and only the first `existing` do exist.
+
+    Rows, not copies: every replica of a sweep has its own order and labels of the same inputs.
+    """
+
+    inputs: Array
+    row: Int[Array, " item"]
+    target: Float[Array, "item label"]
+    weight: Float[Array, " item"]
+    existing: Int[Array, ""] | int
+
+
+def linear_decay(progress):
+    """Learning rate falling to zero; `progress` is the share of training done."""
+    return 1 - progress
+
+
+def two_drops(progress):
+    """Learning rate divided by ten after two thirds and after five sixths of training."""
+    return jnp.where(progress < 2 / 3, 1.0, jnp.where(progress < 5 / 6, 0.1, 0.01))
+
+
+SCHEDULES: dict[str, Callable] = {f.__name__: f for f in (linear_decay, two_drops)}
+
+
+class Recipe(NamedTuple):
+    """How to train: everything but the data and the number of epochs.
+
+    Attributes:
+      network: what to train.
+      optimiser: its step is multiplied by the learning rate.
+      learning_rate: from the share of training done, in [0, 1).
+      batch_size: examples a step; the last batch of an epoch may be partly empty.
+      augment: `(key, batch of inputs) -> batch of inputs`, or None.
+    """
+
+    network: Network
+    optimiser: optax.GradientTransformation
+    learning_rate: Callable[[Array], Array]
+    batch_size: int
+    augment: Callable[[PRNGKey, Array], Array] | None = None
+
+
+def nesterov(
+    network: Network,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int,
+    schedule: str = "linear_decay",
+    augment: bool = False,
+) -> Recipe:
+    """Stochastic gradient descent with Nesterov's momentum of 0.9 and L2 weight decay.
+
+    Args:
+      network: what to train.
+      learning_rate: at the start.
+      weight_decay: coefficient of the parameters in the gradient.
+      batch_size: examples a step.
+      schedule: how the learning rate falls, a name in `SCHEDULES`.
+      augment: whether images are shifted and mirrored.
+    """
+    decay = SCHEDULES[schedule]
+    optimiser = optax.chain(
+        optax.add_decayed_weights(weight_decay), optax.trace(0.9, nesterov=True), optax.scale(-1)
+    )
+    rate = lambda progress: learning_rate * decay(progress)
+    return Recipe(network, optimiser, rate, batch_size, shift_and_mirror if augment else None)
+
+
+def begin(key: PRNGKey, recipe: Recipe, inputs: Array) -> State:
+    """Fresh parameters for inputs of this shape."""
+    params, stats = recipe.network.init(key, inputs[:1])
+    return State(params, stats, recipe.optimiser.init(params))
+
+
+def train(
+    key: PRNGKey,
+    recipe: Recipe,
+    state: State,
+    examples: Examples,
+    epochs: Array | int,
+    part: tuple[Array | int, Array | int, int] = (0, 1, 1),
+) -> tuple[State, Float[Array, ""]]:
+    """Trains for some of the epochs.
+
+    Args:
+      key: orders the examples of every epoch.
+      recipe: how to train.
+      state: what to go on from.
+      examples: inputs, soft labels and weights.
+      epochs: passes over the examples, in the whole training.
+      part: (i, j, n): only from the i-th to the j-th of n parts. Parts in a row are the same as
+        the whole.
+
+    Returns:
+      The new state, and the mean loss of the last epoch (0 where there was none).
+    """
+    network, optimiser, learning_rate, batch_size, augment = recipe
+    num_items = examples.row.shape[0]
+    steps = (examples.existing + batch_size - 1) // batch_size
+
+    def loss(params, stats, inputs, target, weight):
+        logits, stats = network.train(params, stats, inputs)
+        return weighted_cross_entropy(logits, target, weight), stats
+
+    def one_epoch(epoch, carry):
+        key_order, key_augment = jax.random.split(jax.random.fold_in(key, epoch))
+        lottery = jax.random.uniform(key_order, (num_items,))
+        order = jnp.argsort(jnp.where(jnp.arange(num_items) < examples.existing, lottery, 2.0))
+
+        def one_step(step, carry):
+            (params, stats, opt), total = carry
+            place = step * batch_size + jnp.arange(batch_size)
+            chosen = order[place % examples.existing]
+            weight = jnp.where(place < examples.existing, examples.weight[chosen], 0)
+            inputs = examples.inputs[examples.row[chosen]]
+            if augment is not None:
+                inputs = augment(jax.random.fold_in(key_augment, step), inputs)
+            (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(
+                params, stats, inputs, examples.target[chosen], weight
+            )
+            update, opt = optimiser.update(gradient, opt, params)
+            rate = learning_rate((epoch * steps + step) / (epochs * steps))
+            params = jax.tree.map(lambda p, u: p + rate * u, params, update)
+            return State(params, stats, opt), total + value
+
+        return jax.lax.fori_loop(0, steps, one_step, (carry[0], jnp.zeros(())))
+
+    first, last, parts = part
+    state, total = jax.lax.fori_loop(
+        first * epochs // parts, last * epochs // parts, one_epoch, (state, jnp.zeros(()))
+    )
+    return state, total / jnp.maximum(steps, 1)
+
+
+def predict(
+    recipe: Recipe,
+    state: State,
+    inputs: Array,
+    row: Int[Array, " item"] | None = None,
+    batch_size: int = 1024,
+) -> Float[Array, "item label"]:
+    """Logits of `inputs[row]` (by default of all inputs), `batch_size` at a time."""
+    row = jnp.arange(inputs.shape[0]) if row is None else row
+    count = row.shape[0]
+    batch_size = min(batch_size, count)
+    batches = jnp.resize(row, (-(-count // batch_size), batch_size))  # the last one wraps around
+    logits = jax.lax.map(
+        lambda r: recipe.network.apply(state.params, state.stats, inputs[r]), batches
+    )
+    return logits.reshape(-1, logits.shape[-1])[:count]
+
+
+def shift_and_mirror(key: PRNGKey, images: Array, pad: int = 4) -> Array:
+    """Random crops of images padded with mid-grey (uint8), half of them mirrored."""
+    key_shift, key_mirror = jax.random.split(key)
+    count, height, width, _ = images.shape
+    padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=127)
+    corner = jax.random.randint(key_shift, (2, count), 0, 2 * pad + 1)
+    rows = corner[0][:, None] + jnp.arange(height)[None]
+    columns = corner[1][:, None] + jnp.arange(width)[None]
+    mirrored = jax.random.bernoulli(key_mirror, 0.5, (count, 1))
+    columns = jnp.where(mirrored, columns[:, ::-1], columns)
+    example = jnp.arange(count)[:, None, None]
+    return padded[example, rows[:, :, None], columns[:, None, :]]

@@ -1,0 +1,216 @@
+"""The command line of an experiment: presets, options, exit status.
+
+    python -m experiments.NAME [smoke|laptop|paper] [--out DIR] [--every-config-field VALUE]
+
+Exit status: 0 done; 2 bad input or argument (one sentence, no traceback); 1 a failure of the run;
+130 interrupted by Ctrl-C and 143 by SIGTERM, with the command that takes the run up again.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from trinity_jax.compute.mesh import use_cores
+from trinity_jax.compute.run import Failure, Run
+from trinity_jax.types import InputError, lookup
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where and how the run goes; none of this changes its result."""
+
+    out: str = ""
+    """Directory of the run (by default runs/ and the experiment's name)."""
+    restart: bool = False
+    """Delete what an earlier run left in the directory, and begin anew."""
+    debug_nans: bool = False
+    """Stop at the operation that first makes a NaN, with a traceback (slow)."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came: someone wants the machine back."""
+
+
+def parse(
+    presets: Mapping[str, Any], arguments: Sequence[str], program: str, description: str
+) -> tuple[str, Any, Options]:
+    """Reads a command line.
+
+    Args:
+      presets: configurations (frozen dataclasses of one type) by name; "laptop" is the default.
+      arguments: words after the program's name; the first may name a preset.
+      program: how the program is called, for the help.
+      description: the first paragraph of the help.
+
+    Returns:
+      The preset's name, the configuration, the options.
+
+    Raises:
+      InputError: an argument is unknown, malformed or out of range.
+      SystemExit: with status 0, after `--help`.
+    """
+    import tyro
+
+    preset, rest = "laptop", list(arguments)
+    if rest and not rest[0].startswith("-"):
+        preset = rest.pop(0)
+        if preset not in presets:
+            known = ", ".join(presets)
+            raise InputError(f"unknown preset '{preset}': expected one of {known}, then --options")
+
+    config_type = type(presets[preset])
+    command = dataclasses.make_dataclass(
+        "command",
+        [
+            ("config", tyro.conf.OmitArgPrefixes[config_type]),
+            ("options", tyro.conf.OmitArgPrefixes[Options]),
+        ],
+        frozen=True,
+    )
+    read = lambda: tyro.cli(
+        command,
+        prog=f"{program} [{'|'.join(presets)}]",
+        description=description,
+        default=command(presets[preset], Options()),
+        args=rest,
+    )
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            found: Any = read()
+            return preset, found.config, found.options
+        except SystemExit as stop:
+            if not stop.code:
+                raise
+    raise InputError(_complaint(read))
+
+
+def _complaint(read: Callable[[], Any]) -> str:
+    """What tyro says of bad arguments, out of its box, as one sentence."""
+    box, columns = io.StringIO(), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"  # no line breaks inside the sentence
+    try:
+        with contextlib.redirect_stderr(box), contextlib.suppress(SystemExit):
+            read()
+    finally:
+        os.environ.pop("COLUMNS")
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    lines = [line.strip("│ ") for line in box.getvalue().splitlines()[1:]]
+    sentence = " ".join(lines[: next(i for i, line in enumerate(lines) if line.startswith("──"))])
+    return sentence.removeprefix("Error parsing config: ") + "; see --help"
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs in a folder of the user's own, so that only first runs compile."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        folder = pathlib.Path(home) / "trinity_jax" / "compiled"
+        with contextlib.suppress(OSError):  # no cache is slower, and nothing else
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def main(
+    name: str,
+    presets: Mapping[str, Any],
+    experiment: Callable[[Any, Run], None],
+    description: str,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Runs an experiment from the command line and exits.
+
+    Args:
+      name: of the experiment; `python -m experiments.NAME` is its command.
+      presets: see `parse`.
+      experiment: `(config, run) -> None`.
+      description: for `--help`.
+      arguments: by default those of the process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    program = f"python -m experiments.{name}"
+    again = [word for word in arguments if word != "--restart"]
+    resume = f"python -m experiments.{shlex.join([name, *again])}"
+
+    def terminate(*_):
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        preset, config, options = parse(presets, arguments, program, description)
+        use_cores()
+        keep_compiled()
+        jax.config.update("jax_debug_nans", options.debug_nans)
+        directory = pathlib.Path(options.out or f"runs/{name}")
+        with Run(directory, name, preset, config, restart=options.restart) as run:
+            experiment(config, run)
+        status = 0
+    except InputError as error:
+        status = _end(2, f"{program}: {error}")
+    except Failure as error:
+        status = _end(1, f"{program}: {error}")
+    except OSError as error:
+        status = _end(
+            1, f"{program}: {error.strerror or error}: {error.filename or 'while writing'}"
+        )
+    except (KeyboardInterrupt, Terminated) as error:
+        status = 130 if isinstance(error, KeyboardInterrupt) else 143
+        _end(
+            status, f"interrupted; everything up to the last round is kept. Go on with:\n  {resume}"
+        )
+    raise SystemExit(status)
+
+
+def _end(status: int, sentence: str) -> int:
+    """Says why the program ends."""
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+    return status
+
+
+def in_range(config: Any, **limits: tuple[float, float]) -> None:
+    """Checks numbers of a configuration, for its `__post_init__`.
+
+    Args:
+      config: a dataclass.
+      limits: least and greatest value by field; of a tuple every element is checked.
+
+    Raises:
+      InputError: a number is outside, or not a number, or a tuple is empty.
+    """
+    for field, (low, high) in limits.items():
+        value = getattr(config, field)
+        flag = "--" + field.replace("_", "-")
+        if value == ():
+            raise InputError(f"{flag} expects at least one number from {low} to {high}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if not low <= number <= high:
+                raise InputError(f"{flag} is {number}; expected a number from {low} to {high}")
+
+
+def known(config: Any, **tables: Mapping[str, Any]) -> None:
+    """Checks names in a configuration, for its `__post_init__`.
+
+    Args:
+      config: a dataclass.
+      tables: what may be named, by field; of a tuple every element is checked.
+
+    Raises:
+      InputError: a name is not in its table, or a tuple is empty.
+    """
+    for field, table in tables.items():
+        value = getattr(config, field)
+        flag = "--" + field.replace("_", "-")
+        if value == ():
+            raise InputError(f"{flag} expects at least one of {', '.join(table)}")
+        for name in value if isinstance(value, tuple) else (value,):
+            lookup(table, name, f"value of {flag}")

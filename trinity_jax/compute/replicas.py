@@ -1,0 +1,97 @@
+"""A sweep as one program: strategies, settings and seeds are the rows of one array.
+
+On CPU replicas are mapped in turn inside the program (a branch not taken costs nothing there, and
+small matrix products do not gain from batching); on accelerators they are vectorised. Either way
+the rows are spread over the devices of the mesh's axis `replica`.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+
+def over_replicas(function: Callable[..., Any], mesh: Mesh, shared: int) -> Callable[..., Any]:
+    """Maps a function over the leading axis of its arguments.
+
+    Args:
+      function: one replica's work, on arguments without the replica axis.
+      mesh: its axis `replica` takes the rows; a number of rows that does not divide is padded.
+      shared: how many of the first arguments are the same for every replica.
+
+    Returns:
+      The mapped function, not yet compiled.
+    """
+    devices = mesh.shape["replica"]
+    one_by_one = mesh.devices.flat[0].platform == "cpu"
+
+    def on_device(common, rows):
+        body = lambda row: function(*common, *row)
+        return jax.lax.map(body, rows) if one_by_one else jax.vmap(body)(rows)
+
+    on_mesh = jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec("replica")),
+        out_specs=PartitionSpec("replica"),
+        check_vma=False,
+    )
+
+    def mapped(*arguments):
+        common, rows = arguments[:shared], arguments[shared:]
+        count = jax.tree.leaves(rows)[0].shape[0]
+        missing = -count % devices
+        fill = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], missing, axis=0)])
+        padded = jax.tree.map(fill, rows) if missing else rows
+        result = on_mesh(common, padded)
+        if not missing:
+            return result
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        trim = lambda leaf: jax.lax.with_sharding_constraint(leaf[:count], everywhere)
+        return jax.tree.map(trim, result)
+
+    return mapped
+
+
+def grid(**axes: Sequence) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Every combination of the axes' values, the last axis fastest.
+
+    Returns:
+      A dictionary a replica, for people; and an array an axis, [replica], for the program: numbers
+      as they are, anything else as its index in the axis.
+
+    >>> rows, arrays = grid(quality=[0.2, 0.6], method=["vote", "em"])
+    >>> rows[1]
+    {'quality': 0.2, 'method': 'em'}
+    >>> arrays["method"]
+    array([0, 1, 0, 1], dtype=int32)
+    """
+    rows = [dict(zip(axes, row, strict=True)) for row in itertools.product(*axes.values())]
+    arrays = {}
+    for name, values in axes.items():
+        codes = range(len(values)) if any(isinstance(v, str) for v in values) else values
+        code = np.array(codes)
+        code = code.astype(np.float32 if code.dtype.kind == "f" else np.int32)
+        arrays[name] = code[[list(values).index(row[name]) for row in rows]]
+    return rows, arrays
+
+
+def spread(tree: Any, mesh: Mesh) -> Any:
+    """Places arrays with a replica axis over the mesh, or on all of it where it does not divide."""
+    divides = jax.tree.leaves(tree)[0].shape[0] % mesh.shape["replica"] == 0
+    axes = PartitionSpec("replica") if divides else PartitionSpec()
+    return jax.device_put(tree, NamedSharding(mesh, axes))
+
+
+def share(tree: Any, mesh: Mesh) -> Any:
+    """Places arrays that all replicas read on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def stack(tree: Any, count: int) -> Any:
+    """The same state for every replica."""
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, axis=0), tree)

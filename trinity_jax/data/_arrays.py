@@ -1,0 +1,153 @@
+"""Labelled images in files of arrays: NumPy's `.npz` and MNIST's idx.
+
+Files are not trusted: objects are never unpickled, and memory grows with the bytes that are really
+there, not with what a header promises.
+"""
+
+import gzip
+import math
+import os
+import pathlib
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from trinity_jax.data import _files
+from trinity_jax.types import InputError
+
+MAX_CLASSES = 65_536  # a label above is a mistake, and would make as many class names
+CHUNK = 1 << 14  # bytes; LZMA inflates what it is given at once, up to 7,000 times
+
+
+class Part(NamedTuple):
+    """The training or the test part."""
+
+    where: str
+    images: np.ndarray  # uint8 [item, height, width, channel]
+    labels: np.ndarray  # int32 [item]
+
+
+def npz(folder: pathlib.Path, prefix: str, target: str) -> list[Part]:
+    """Reads `PREFIX_train*.npz` and `PREFIX_test*.npz`; see `sources.images`."""
+    return [_npz_part(path, target) for path in _npz_paths(folder, prefix)]
+
+
+def idx(folder: pathlib.Path) -> list[Part]:
+    """Reads MNIST's four files, gzipped or not."""
+    parts = []
+    for name in ("train", "t10k"):
+        path = _plain_or_gz(folder / f"{name}-images-idx3-ubyte")
+        images = _idx_array(path, rank=3)[..., None]
+        labels = _idx_array(_plain_or_gz(folder / f"{name}-labels-idx1-ubyte"), rank=1)
+        parts.append(part(str(path), images, labels))
+    return parts
+
+
+def part(where: str, images: np.ndarray, labels: np.ndarray) -> Part:
+    """Checks images, uint8 `[item, height, width, channel]`, and integer labels `[item]`."""
+    if images.dtype != np.uint8 or images.ndim != 4:
+        found = f"{images.dtype} {images.shape}"
+        raise InputError(
+            f"{where}: expected images uint8 [item, height, width, channel], found {found}"
+        )
+    if labels.shape != images.shape[:1]:
+        expected = f"labels [{len(images)}], one an image"
+        raise InputError(f"{where}: expected {expected}, found {labels.shape}")
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= MAX_CLASSES:
+        raise InputError(
+            f"{where}: expected labels from 0 to {MAX_CLASSES - 1}, found {low} to {high}"
+        )
+    return Part(where, images, labels.astype(np.int32))
+
+
+def _npz_paths(folder: pathlib.Path, prefix: str) -> list[pathlib.Path]:
+    names = [name for name in sorted(os.listdir(folder)) if name.endswith(".npz")]
+    names = [name for name in names if name.isprintable() and not name.startswith(".")]
+    marks = "_train", "_test"
+    prefixes = {name.split(mark)[0] for mark in marks for name in names if mark in name}
+    known = ", ".join(sorted(prefixes)) or "none"
+    if not prefix and len(prefixes) > 1:
+        raise InputError(f"{folder}: expected one data set or a prefix, found several: {known}")
+    prefix = prefix or "".join(prefixes)
+    paths = []
+    for mark in marks:
+        found = [name for name in names if name.startswith(prefix + mark)]
+        if len(found) != 1:
+            found = ", ".join(found) or f"none (prefixes there: {known})"
+            expected = f"one file {prefix + mark + '*.npz'!r}"
+            raise InputError(f"{folder}: expected {expected}, found {found}")
+        paths.append(folder / found[0])
+    return paths
+
+
+def _npz_part(path: pathlib.Path, target: str) -> Part:
+    # zipfile, its decompressors and NumPy's parser raise nearly anything on forged files.
+    with _files.opened(path, Exception) as file, zipfile.ZipFile(file) as archive:
+        only = target == "fine" and "fine.npy" not in archive.namelist()
+        key = "labels" if only else target
+        return part(str(path), _npy(path, archive, "images"), _npy(path, archive, key))
+
+
+def _npy(path: pathlib.Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    """Reads one array of integers; `np.load` would trust its header."""
+    names = archive.namelist()
+    if f"{key}.npy" not in names:
+        found = _files.excerpt(", ".join(name.removesuffix(".npy") for name in names), 200)
+        raise InputError(f"{path}: expected an array {key!r}, found {found}")
+    info = archive.getinfo(f"{key}.npy")
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    where = f"{path}, array {key!r}"
+    with archive.open(info) as stream:
+        shape, fortran_order, dtype = read_header[np.lib.format.read_magic(stream)](stream)
+        if dtype.kind not in "iu" or math.prod(shape) < 1:
+            raise InputError(f"{where}: expected integers, at least one, found {dtype} {shape}")
+        promised = math.prod(shape) * dtype.itemsize
+        _check_size(where, promised, info.file_size - stream.tell())
+        data = _exactly(where, stream.read, promised)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _plain_or_gz(path: pathlib.Path) -> pathlib.Path:
+    zipped = path.with_name(path.name + ".gz")
+    return zipped if zipped.exists() and not path.exists() else path
+
+
+def _idx_array(path: pathlib.Path, rank: int) -> np.ndarray:
+    """Reads an idx file of unsigned bytes: magic, sizes as big-endian int32, data."""
+    with _files.opened(path, EOFError, zlib.error) as file:
+        stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+        head = stream.read(4 + 4 * rank)
+        magic = bytes([0, 0, 8, rank])
+        if head[:4] != magic or len(head) != 4 + 4 * rank:
+            expected = f"an idx file that starts with {magic.hex()} and {rank} sizes"
+            raise InputError(f"{path}: expected {expected}, found {head.hex() or 'nothing'}")
+        shape = struct.unpack(f">{rank}I", head[4:])
+        if min(shape) < 1:
+            raise InputError(f"{path}: expected at least one item and pixel, found sizes {shape}")
+        data = _exactly(str(path), stream.read, math.prod(shape))
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _exactly(where: str, read: Callable[[int], bytes], count: int) -> bytearray:
+    """Reads `count` bytes, which must be all that is left."""
+    data = bytearray()
+    while len(data) < count and (piece := read(min(CHUNK, count - len(data)))):
+        data += piece
+    _check_size(where, count, len(data) + len(read(1)))
+    return data
+
+
+def _check_size(where: str, promised: int, held: int) -> None:
+    if promised != held:
+        raise InputError(
+            f"{where}: expected the {promised} bytes its header promises, "
+            f"found {'more' if held > promised else held}"
+        )

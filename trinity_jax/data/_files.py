@@ -1,0 +1,56 @@
+"""Opening what a user named: whatever goes wrong is one sentence with the path in it."""
+
+import contextlib
+import os
+import pathlib
+import stat
+from collections.abc import Iterator
+from io import BufferedReader
+
+from trinity_jax.types import InputError
+
+
+def folder(source: str, argument: str) -> pathlib.Path:
+    """Returns the folder a user named in KIND:DIR, or raises `InputError`."""
+    if not argument:
+        raise InputError(f"{source}: expected a folder after the colon, found nothing")
+    path = os.path.expanduser(argument)
+    if not os.path.isdir(path):
+        found = "a file" if os.path.exists(path) else "nothing"
+        raise InputError(f"{path}: expected a folder, found {found}")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise InputError(f"{path}: expected a folder, found one that may not be read")
+    return pathlib.Path(path)
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path, *corrupt: type[Exception]) -> Iterator[BufferedReader]:
+    """Opens a file for reading bytes, closed when the `with` ends.
+
+    Args:
+      path: A regular file; a pipe or a device could block or never end.
+      corrupt: What decoders of this kind of file raise, besides `OSError`.
+
+    Raises:
+      InputError: Instead of any of these, with the reason in words.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path}: expected a file, found a folder or a device")
+        with open(path, "rb") as file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, *corrupt) as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)})") from error
+
+
+def reason(error: Exception) -> str:
+    """Returns what an error of another library says, in one line."""
+    said = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return excerpt(said.splitlines()[0], 200)
+
+
+def excerpt(text: str, length: int = 60) -> str:
+    """Returns the start of a text, printable and in quotes."""
+    return repr(text if len(text) <= length else text[:length] + "...")

@@ -1,0 +1,165 @@
+"""Strict tables of strings: CSV, a row a line, read a megabyte at a time into integers.
+
+Fields are UTF-8 with any characters but line breaks and NUL; nothing is stripped. Lines end in LF,
+CRLF or CR. A byte-order mark and blank lines after the last row are accepted.
+"""
+
+import array
+import codecs
+import collections
+import contextlib
+import csv
+import itertools
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from typing import NamedTuple
+
+import numpy as np
+
+from trinity_jax.data import _files
+from trinity_jax.types import InputError
+
+LIMIT = 1_000_000  # bytes in a line
+CHUNK = 1 << 16  # bytes read at a time
+
+
+class Column(NamedTuple):
+    """A column of strings, each stored once."""
+
+    codes: np.ndarray  # int32 [row], indices into values
+    values: tuple[str, ...]  # in order of first appearance
+
+    def indices(self, names: tuple[str, ...]) -> np.ndarray:
+        """Returns each row's index in `names`, -1 where it is not there: int32 `[row]`."""
+        index = dict(zip(names, itertools.count(), strict=False))
+        return np.array([index.get(value, -1) for value in self.values], np.int32)[self.codes]
+
+
+def ordered(values: Iterable[str]) -> tuple[str, ...]:
+    """Sorts distinct strings, by value if all are decimal integers, else as strings."""
+    values = set(values)
+    integer = re.compile("-?[0-9]{1,18}")
+    if all(map(integer.fullmatch, values)):
+        return tuple(sorted(values, key=lambda value: (int(value), value)))  # "7" after "007"
+    return tuple(sorted(values))
+
+
+def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
+    """Reads a table; row `i` of every column stood on line `i + 2` of the file.
+
+    Args:
+      path: The file.
+      header: The names its first line must hold, in this order.
+
+    Returns:
+      A column for each name of the header, all of one length, not zero.
+
+    Raises:
+      InputError: The file cannot be read, or a line is not what it should be.
+    """
+    width = len(header)
+    codes = [array.array("i") for _ in header]
+    tables = [collections.defaultdict(itertools.count().__next__) for _ in header]
+    usual = csv.field_size_limit(LIMIT)  # a setting of the whole process, 128 kB unless changed
+    try:
+        with _files.opened(path) as file:
+            for first, lines in _lines(path, file, header):
+                fields = _fields(path, first, lines, header)
+                if first == 1 and fields[:width] != list(header):
+                    expected, found = (",".join(row) for row in (header, fields[:width]))
+                    found = _files.excerpt(found)
+                    raise InputError(
+                        f"{path}, line 1: expected the header {expected}, found {found}"
+                    )
+                start = width if first == 1 else 0
+                for j, (code, table) in enumerate(zip(codes, tables, strict=True)):
+                    code.extend(map(table.__getitem__, fields[start + j :: width]))
+    finally:
+        csv.field_size_limit(usual)
+    if not codes[0]:
+        raise InputError(f"{path}: expected the header {','.join(header)} and rows, found no rows")
+    return [
+        Column(np.array(code, np.int32), tuple(table))
+        for code, table in zip(codes, tables, strict=True)
+    ]
+
+
+def _lines(
+    path: pathlib.Path, file: BufferedReader, header: tuple[str, ...]
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Yields (number of the first, lines without ends), less the blank lines at the end."""
+    number = last = 0  # lines so far, and the last of them that was not blank
+    for block in _blocks(file):
+        lines = (block if number else block.removeprefix(codecs.BOM_UTF8)).splitlines()
+        size = len(lines)
+        while lines and not lines[-1]:
+            lines.pop()
+        if lines:
+            if last < number:
+                _row(path, last + 1, b"", header)
+            yield number + 1, lines
+            last = number + len(lines)
+        number += size
+
+
+def _blocks(file: BufferedReader) -> Iterator[bytes]:
+    """Yields the file in pieces that end where lines end; the last may hold part of a long line."""
+    rest = b""
+    while piece := file.read(CHUNK):
+        piece = rest + piece
+        # A CR at the very end may be half of a CRLF.
+        end = 1 + max(piece.rfind(b"\n"), piece.rfind(b"\r", 0, len(piece) - 1))
+        rest = piece[end:]
+        if end:
+            yield piece[:end]
+        if len(rest) > LIMIT + 1:  # too long even without that CR: no need to see the rest
+            break
+    if rest:
+        yield rest
+
+
+def _fields(
+    path: pathlib.Path, first: int, lines: list[bytes], header: tuple[str, ...]
+) -> list[str]:
+    """Splits lines, row after row; one by one if some are quoted, or wrong, to say which."""
+    block = b",".join(lines)
+    if (
+        b'"' not in block
+        and b"\0" not in block
+        and set(map(bytes.count, lines, itertools.repeat(b","))) == {len(header) - 1}
+        and max(map(len, lines)) <= LIMIT
+    ):
+        with contextlib.suppress(UnicodeDecodeError):
+            fields = block.decode().split(",")
+            if "" not in fields:
+                return fields
+    rows = (_row(path, number, line, header) for number, line in enumerate(lines, first))
+    return list(itertools.chain.from_iterable(rows))
+
+
+def _row(path: pathlib.Path, number: int, line: bytes, header: tuple[str, ...]) -> list[str]:
+    """Splits one line, or raises the sentence about it."""
+    where = f"{path}, line {number}: expected {','.join(header)}"
+    if len(line) > LIMIT:
+        raise InputError(f"{where}, found a line longer than 1 MB")
+    if b"\0" in line:
+        raise InputError(f"{where}, found a NUL byte at byte offset {line.index(0)} of the line")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        wrong = f"byte 0x{line[error.start]:02x} at byte offset {error.start} of the line"
+        raise InputError(f"{where} in UTF-8, found {wrong}") from None
+    try:
+        row = next(csv.reader([text], strict=True))
+    except csv.Error:
+        found = _files.excerpt(text)
+        raise InputError(f"{where} with quotes closed on the same line, found {found}") from None
+    if len(row) != len(header):
+        raise InputError(f"{where}, found {len(row)} fields in {_files.excerpt(text)}")
+    if "" in row:
+        raise InputError(
+            f"{where}, found an empty {header[row.index('')]} in {_files.excerpt(text)}"
+        )
+    return row

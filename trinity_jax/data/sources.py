@@ -1,0 +1,225 @@
+"""Real data on the host: the source a user names in, NumPy arrays out.
+
+    digits      1,797 handwritten digits of 8x8 pixels, part of scikit-learn
+    npz:DIR     *_train*.npz and *_test*.npz with `images` and `labels` (or `fine`, `coarse`)
+    idx:DIR     MNIST's four files, gzipped or not
+    tfds:NAME   an image classification set of TensorFlow Datasets, without TensorFlow
+    csv:DIR     label.csv (item,worker,label) and, if there, truth.csv (item,truth)
+
+Readers are strict. Whatever is wrong is an `InputError` of one sentence that names the file, the
+line where there is one, what was expected and what was found. Files are not trusted.
+"""
+
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trinity_jax.data import _arrays, _files, _tables
+from trinity_jax.types import InputError, lookup
+
+
+class Images(NamedTuple):
+    """Labelled images on the host, with an official test part."""
+
+    name: str  # what the user wrote, e.g. "npz:DIR"
+    train_images: np.ndarray  # uint8 [item, height, width, channel]
+    train_labels: np.ndarray  # int32 [item]
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    labels: tuple[str, ...]  # class names ("0", "1", ... where the file has none)
+
+
+class Crowd(NamedTuple):
+    """A table of labels by people, as integers, with the strings they stand for."""
+
+    name: str
+    item: np.ndarray  # int32 [annotation], ascending
+    worker: np.ndarray  # int32 [annotation]
+    label: np.ndarray  # int32 [annotation]
+    truth: np.ndarray  # int32 [item], -1 where unknown
+    items: tuple[str, ...]
+    workers: tuple[str, ...]
+    labels: tuple[str, ...]
+    duplicates: int  # exact repeats of a row of label.csv, dropped and reported
+
+
+def images(source: str, *, prefix: str = "", target: str = "fine") -> Images:
+    """Reads labelled images.
+
+    Args:
+      source: "digits", "npz:DIR", "idx:DIR" or "tfds:NAME".
+      prefix: How the wanted files start where an npz folder holds several sets, e.g. "cifar100".
+      target: Which labels of a set that has several, "fine" or "coarse".
+
+    Returns:
+      Training and test part; labels are indices into the class names.
+
+    Raises:
+      InputError: An unknown source, or files that are missing or not what they should be.
+    """
+    kind, argument = _split(source)
+    reader = lookup(IMAGES, kind, "source")
+    if prefix and kind != "npz":
+        raise InputError(f"{source}: expected a prefix with npz:DIR only, found {prefix!r}")
+    if target != "fine" and kind not in ("npz", "tfds"):
+        raise InputError(f"{source}: expected no target, there are no others, found {target!r}")
+    return reader(source, argument, prefix, target)
+
+
+def crowd(source: str) -> Crowd:
+    """Reads labels by people.
+
+    Ids are any strings. Items, workers and labels are sorted, by value if all of a kind are decimal
+    integers, and annotations by (item, worker, label), so that the order of rows does not matter. A
+    worker may give an item several labels; a true label that nobody gave is a class too.
+
+    Args:
+      source: "csv:DIR".
+
+    Returns:
+      The table, without exact repeats.
+
+    Raises:
+      InputError: An unknown source, or files that are missing or not what they should be.
+    """
+    kind, argument = _split(source)
+    return lookup(CROWDS, kind, "source")(source, argument)
+
+
+def _split(source: str) -> tuple[str, str]:
+    """Splits KIND:ARGUMENT; what is printable can be shown in one line and names no odd file."""
+    if not source.isprintable():
+        raise InputError(f"expected a source in printable characters, found {source!r}")
+    kind, _, argument = source.partition(":")
+    return kind, argument
+
+
+def _digits(source: str, argument: str, prefix: str, target: str) -> Images:
+    """The digits, 16 grey levels spread over 0 to 255, 80 percent of each class for training."""
+    del prefix, target
+    if argument:
+        raise InputError(f"{source}: expected 'digits' alone, found {argument!r} after it")
+    try:
+        from sklearn import datasets, model_selection
+    except ImportError as error:
+        raise _not_installed(source, "scikit-learn") from error
+    pixels, label = datasets.load_digits(return_X_y=True)
+    pixels = np.round(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
+    train, test = model_selection.train_test_split(
+        np.arange(len(label)), test_size=360, stratify=label, random_state=0
+    )
+    parts = [_arrays.part(source, pixels[rows], label[rows]) for rows in (train, test)]
+    return _images(source, parts)
+
+
+def _npz(source: str, argument: str, prefix: str, target: str) -> Images:
+    return _images(source, _arrays.npz(_files.folder(source, argument), prefix, target))
+
+
+def _idx(source: str, argument: str, prefix: str, target: str) -> Images:
+    del prefix, target
+    return _images(source, _arrays.idx(_files.folder(source, argument)))
+
+
+def _tfds(source: str, argument: str, prefix: str, target: str) -> Images:
+    """Prepares the set if need be, as array_record: other formats need TensorFlow or lose data."""
+    del prefix
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise _not_installed(source, "tensorflow-datasets") from error
+    # TFDS itself looks at the variable only once, when it is imported.
+    root = os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    key = "label" if target == "fine" else f"{target}_label"
+    try:
+        builder: Any = tfds.builder(argument, data_dir=root, file_format="array_record")
+        if not builder.is_prepared():
+            builder.download_and_prepare(file_format="array_record")
+        features = builder.info.features
+        parts = []
+        for split in ("train", "test"):
+            examples = list(builder.as_data_source(split=split))
+            pixels = np.stack([example["image"] for example in examples])
+            label = np.array([example[key] for example in examples])
+            parts.append(_arrays.part(f"{source}, {split}", pixels, label))
+        names = tuple(map(features[key].int2str, range(features[key].num_classes)))
+    except InputError:
+        raise
+    except Exception as error:  # TFDS raises KeyError, ModuleNotFoundError, NotImplementedError ...
+        raise InputError(
+            f"{source}: expected a data set with image, {key}, train and test in {root} (or "
+            f"TFDS_DATA_DIR), found {_files.reason(error)}; prepare it with tfds.builder("
+            f"{argument!r}, file_format='array_record').download_and_prepare(), which for most "
+            "sets needs TensorFlow installed"
+        ) from error
+    return _images(source, parts, names)
+
+
+def _csv(source: str, argument: str) -> Crowd:
+    folder = _files.folder(source, argument)
+    columns = _tables.read(folder / "label.csv", ("item", "worker", "label"))
+    known = None
+    if os.path.lexists(folder / "truth.csv"):
+        known = _tables.read(folder / "truth.csv", ("item", "truth"))
+    items, workers = (_tables.ordered(column.values) for column in columns[:2])
+    labels = _tables.ordered([*columns[2].values, *(known[1].values if known else ())])
+    names = items, workers, labels
+    rows = np.stack([column.indices(ids) for column, ids in zip(columns, names, strict=True)])
+    rows = rows[:, np.lexsort(rows[::-1])]
+    new = np.append(True, (rows[:, 1:] != rows[:, :-1]).any(axis=0))
+    item, worker, label = rows[:, new]
+    truth = _truth(folder / "truth.csv", known, items, labels)
+    return Crowd(source, item, worker, label, truth, *names, duplicates=int((~new).sum()))
+
+
+def _truth(
+    path: pathlib.Path,
+    columns: list[_tables.Column] | None,
+    items: tuple[str, ...],
+    labels: tuple[str, ...],
+) -> np.ndarray:
+    """Returns the true label of each item, -1 where the table, if any, has none: `[item]`."""
+    truth = np.full(len(items), -1, np.int32)
+    if columns is None:
+        return truth
+    names, values = columns
+    item, value = names.indices(items), values.indices(labels)
+    if (item < 0).any():
+        row = int(np.argmax(item < 0))
+        found = _files.excerpt(names.values[names.codes[row]])
+        raise InputError(f"{path}, line {row + 2}: expected an item of label.csv, found {found}")
+    truth[item[::-1]] = value[::-1]  # the first row of an item is written last
+    wrong = truth[item] != value
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        texts = items[item[row]], labels[truth[item[row]]], labels[value[row]]
+        name, before, found = map(_files.excerpt, texts)
+        expected = f"truth {before} for item {name}, as before"
+        raise InputError(f"{path}, line {row + 2}: expected {expected}, found {found}")
+    return truth
+
+
+def _images(source: str, parts: list[_arrays.Part], names: tuple[str, ...] = ()) -> Images:
+    """Joins training and test part, if they belong together; without `names`, training counts."""
+    train, test = parts
+    sizes = ["x".join(map(str, part.images.shape[1:])) for part in parts]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"{test.where}: expected images of {sizes[0]}, as in training, found {sizes[1]}"
+        )
+    names = names or tuple(map(str, range(train.labels.max() + 1)))
+    if test.labels.max() >= len(names):
+        expected = f"labels from 0 to {len(names) - 1}, as in training"
+        raise InputError(f"{test.where}: expected {expected}, found {test.labels.max()}")
+    return Images(source, train.images, train.labels, test.images, test.labels, names)
+
+
+def _not_installed(source: str, package: str) -> InputError:
+    install = "pip install 'trinity_jax[experiments]'"
+    return InputError(f"{source}: expected {package} to be installed, found none: {install}")
+
+
+IMAGES = {"digits": _digits, "npz": _npz, "idx": _idx, "tfds": _tfds}
+CROWDS = {"csv": _csv}
