@@ -126,18 +126,25 @@ def draw(config, errors: dict, directory) -> None:
     for panels, (workers, quality) in zip(grid, settings, strict=True):
         for axes, match in zip(panels, config.budget_match, strict=False):
             methods = errors[match, workers, quality]
-            for colour, method in zip(figures.COLOURS, STYLES, strict=False):
+            top = 0.0
+            for colour, (method, style) in zip(figures.COLOURS, STYLES.items(), strict=False):
                 if method in methods:
                     points = {r: interval(e) for r, e in methods[method].items()}
-                    style = {"linestyle": STYLES[method]}
-                    figures.curve(axes, points, method.replace("_", " "), colour, **style)
-            axes.set_title(f"{workers.replace('_', ' ')}, quality {quality}, equal {match}")
-            axes.set(xlabel="labels an item, r", ylabel="test error", yscale="log")
+                    top = max(top, *(point["mean"] for point in points.values()))
+                    label = method.replace("_", " ")
+                    figures.curve(axes, points, label, colour, linestyle=style)
+            axes.set_title(f"{workers.replace('_', ' ')} {quality}, equal {match}")
+            axes.set(xlabel="labels an item, r", ylabel="test error", ylim=(0, 1.15 * top))
             axes.set_xticks(config.redundancies, map(str, config.redundancies))
-        predict(
-            panels[-1], config, workers, quality, errors[config.budget_match[0], workers, quality]
-        )
-    grid[0, 0].legend(fontsize=7, ncols=2)
+        first = errors[config.budget_match[0], workers, quality]
+        predict(panels[-1], config, workers, quality, first)
+    tight = {"columnspacing": 1, "handlelength": 1.5, "fontsize": 8}
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=5, **tight
+    )
+    figure.legend(
+        *grid[0, -1].get_legend_handles_labels(), loc="outside upper right", ncols=2, **tight
+    )
     figures.save(figure, directory)
 
 
@@ -155,8 +162,8 @@ def predict(axes, config, workers: str, quality: float, methods: dict) -> None:
     confusion = WORKERS[workers](jax.random.key(0), Dims(1, config.num_workers, 10), quality)
     omega = information(confusion, redundancies)
     lines = {
-        "bound": (np.sqrt(redundancies) / omega, "k:"),
-        "efficiency": (theory.efficiency(omega, redundancies), "k--"),
+        "theory, bound": (np.sqrt(redundancies) / omega, "k:"),
+        "theory, efficiency": (theory.efficiency(omega, redundancies), "k--"),
     }
     for label, (values, style) in lines.items():
         axes.plot(redundancies, values / values[0], style, label=label, linewidth=1)
@@ -164,9 +171,11 @@ def predict(axes, config, workers: str, quality: float, methods: dict) -> None:
         if 1 in methods.get(method, {}):
             once = np.mean(methods[method][1])
             points = {r: interval(np.array(e) / once) for r, e in methods[method].items()}
-            figures.curve(axes, points, method.replace("_", " "), figures.COLOURS[colour])
+            figures.curve(axes, points, f"{method}, measured", figures.COLOURS[colour])
     if (workers, quality) in PAPER_MBEM:
         paper = np.array(PAPER_MBEM[workers, quality])
-        axes.plot(PAPER_REDUNDANCIES, paper / paper[0], "k^", markersize=4, label="paper, ImageNet")
-    axes.set(xlabel="labels an item, r", ylabel="error relative to r = 1", title="theory")
-    axes.legend(fontsize=7)
+        axes.plot(
+            PAPER_REDUNDANCIES, paper / paper[0], "k^", markersize=4, label="MBEM, paper (ImageNet)"
+        )
+    axes.set(xlabel="labels an item, r", ylabel="error relative to r = 1", title="and the theory")
+    axes.set(ylim=(0, 2.5))

@@ -97,7 +97,7 @@ def softmax(num_labels: int) -> Network:
     return pure(forward)
 
 
-def mlp(num_labels: int, width: int = 128) -> Network:
+def mlp(num_labels: int, width: int = 64) -> Network:
     """One hidden layer of `width` rectified units."""
 
     def forward(x, train):

@@ -136,7 +136,34 @@ def main(
       description: for `--help`.
       arguments: by default those of the process.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def work(preset, config, options):
+        use_cores()
+        keep_compiled()
+        jax.config.update("jax_debug_nans", options.debug_nans)
+        directory = pathlib.Path(options.out or f"runs/{name}")
+        with Run(directory, name, preset, config, restart=options.restart) as run:
+            experiment(config, run)
+
+    guard(name, presets, work, description, sys.argv[1:] if arguments is None else arguments)
+
+
+def guard(
+    name: str,
+    presets: Mapping[str, Any],
+    work: Callable[[str, Any, Options], None],
+    description: str,
+    arguments: Sequence[str],
+) -> None:
+    """Parses, works, and exits with a status and, where it is not 0, a sentence.
+
+    Args:
+      name: see `main`, as are `presets`, `description` and `arguments`.
+      presets: configurations by name.
+      work: `(preset, config, options) -> None`.
+      description: for `--help`.
+      arguments: words after the program's name.
+    """
     program = f"python -m experiments.{name}"
     again = [word for word in arguments if word != "--restart"]
     resume = f"python -m experiments.{shlex.join([name, *again])}"
@@ -145,28 +172,20 @@ def main(
         raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
+    status = 0
     try:
-        preset, config, options = parse(presets, arguments, program, description)
-        use_cores()
-        keep_compiled()
-        jax.config.update("jax_debug_nans", options.debug_nans)
-        directory = pathlib.Path(options.out or f"runs/{name}")
-        with Run(directory, name, preset, config, restart=options.restart) as run:
-            experiment(config, run)
-        status = 0
+        work(*parse(presets, arguments, program, description))
     except InputError as error:
         status = _end(2, f"{program}: {error}")
     except Failure as error:
         status = _end(1, f"{program}: {error}")
     except OSError as error:
-        status = _end(
-            1, f"{program}: {error.strerror or error}: {error.filename or 'while writing'}"
-        )
-    except (KeyboardInterrupt, Terminated) as error:
-        status = 130 if isinstance(error, KeyboardInterrupt) else 143
-        _end(
-            status, f"interrupted; everything up to the last round is kept. Go on with:\n  {resume}"
-        )
+        where = error.filename or "while reading or writing"
+        status = _end(1, f"{program}: {where}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        status = _end(130, f"interrupted; all rounds done are kept. Go on with:\n  {resume}")
+    except Terminated:
+        status = _end(143, f"terminated; all rounds done are kept. Go on with:\n  {resume}")
     raise SystemExit(status)
 
 

@@ -106,7 +106,10 @@ def _npy(path: pathlib.Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
     }
     where = f"{path}, array {key!r}"
     with archive.open(info) as stream:
-        shape, fortran_order, dtype = read_header[np.lib.format.read_magic(stream)](stream)
+        version = np.lib.format.read_magic(stream)
+        if version not in read_header:
+            raise InputError(f"{where}: expected .npy format 1.0 or 2.0, found {version}")
+        shape, fortran_order, dtype = read_header[version](stream)
         if dtype.kind not in "iu" or math.prod(shape) < 1:
             raise InputError(f"{where}: expected integers, at least one, found {dtype} {shape}")
         promised = math.prod(shape) * dtype.itemsize

@@ -13,7 +13,7 @@ from trinity_jax.types import InputError
 def folder(source: str, argument: str) -> pathlib.Path:
     """Returns the folder a user named in KIND:DIR, or raises `InputError`."""
     if not argument:
-        raise InputError(f"{source}: expected a folder after the colon, found nothing")
+        raise InputError(f"expected {source.rstrip(':')}:DIR, found {source!r}")
     path = os.path.expanduser(argument)
     if not os.path.isdir(path):
         found = "a file" if os.path.exists(path) else "nothing"

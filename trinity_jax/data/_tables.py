@@ -67,15 +67,15 @@ def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
         with _files.opened(path) as file:
             for first, lines in _lines(path, file, header):
                 fields = _fields(path, first, lines, header)
-                if first == 1 and fields[:width] != list(header):
-                    expected, found = (",".join(row) for row in (header, fields[:width]))
-                    found = _files.excerpt(found)
-                    raise InputError(
-                        f"{path}, line 1: expected the header {expected}, found {found}"
-                    )
-                start = width if first == 1 else 0
-                for j, (code, table) in enumerate(zip(codes, tables, strict=True)):
-                    code.extend(map(table.__getitem__, fields[start + j :: width]))
+                if first == 1:
+                    found, fields = ",".join(fields[:width]), fields[width:]
+                    if found != ",".join(header):
+                        wanted, found = ",".join(header), _files.excerpt(found)
+                        raise InputError(
+                            f"{path}, line 1: expected the header {wanted}, found {found}"
+                        )
+                for column, (code, table) in enumerate(zip(codes, tables, strict=True)):
+                    code.extend(map(table.__getitem__, fields[column::width]))
     finally:
         csv.field_size_limit(usual)
     if not codes[0]:
@@ -141,25 +141,29 @@ def _fields(
 
 def _row(path: pathlib.Path, number: int, line: bytes, header: tuple[str, ...]) -> list[str]:
     """Splits one line, or raises the sentence about it."""
-    where = f"{path}, line {number}: expected {','.join(header)}"
+    try:
+        row = next(csv.reader([line.decode()], strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        row = []
+    if len(row) == len(header) and all(row) and len(line) <= LIMIT and b"\0" not in line:
+        return row
+    wrong = _wrong(line, row, header)
+    raise InputError(f"{path}, line {number}: expected {','.join(header)}{wrong}")
+
+
+def _wrong(line: bytes, row: list[str], header: tuple[str, ...]) -> str:
+    """Says what is wrong with a line; `row` is empty if it could not be split."""
     if len(line) > LIMIT:
-        raise InputError(f"{where}, found a line longer than 1 MB")
+        return ", found a line longer than 1 MB"
     if b"\0" in line:
-        raise InputError(f"{where}, found a NUL byte at byte offset {line.index(0)} of the line")
+        return f", found a NUL byte at byte offset {line.index(0)} of the line"
     try:
-        text = line.decode()
+        text = _files.excerpt(line.decode())
     except UnicodeDecodeError as error:
-        wrong = f"byte 0x{line[error.start]:02x} at byte offset {error.start} of the line"
-        raise InputError(f"{where} in UTF-8, found {wrong}") from None
-    try:
-        row = next(csv.reader([text], strict=True))
-    except csv.Error:
-        found = _files.excerpt(text)
-        raise InputError(f"{where} with quotes closed on the same line, found {found}") from None
+        byte = f"byte 0x{line[error.start]:02x} at byte offset {error.start} of the line"
+        return f" in UTF-8, found {byte}"
+    if line and not row:
+        return f" with quotes closed on the same line, found {text}"
     if len(row) != len(header):
-        raise InputError(f"{where}, found {len(row)} fields in {_files.excerpt(text)}")
-    if "" in row:
-        raise InputError(
-            f"{where}, found an empty {header[row.index('')]} in {_files.excerpt(text)}"
-        )
-    return row
+        return f", found {len(row)} field{'s' * (len(row) != 1)} in {text}"
+    return f", found an empty {header[row.index('')]} in {text}"
