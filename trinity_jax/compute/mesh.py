@@ -4,6 +4,7 @@ Axes are of type Auto, where the compiler places what we do not: with Explicit a
 top-k and scatter on a sharded axis raise, and label-efficient learning is made of these.
 """
 
+import contextlib
 import os
 
 import jax
@@ -17,7 +18,8 @@ def use_cores() -> None:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", cores or 1)
+        with contextlib.suppress(RuntimeError):  # JAX has been used: its devices stay
+            jax.config.update("jax_num_cpu_devices", cores or 1)
 
 
 def make(replica: int = -1, data: int = 1) -> Mesh:
