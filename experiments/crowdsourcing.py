@@ -3,6 +3,7 @@
     python -m experiments.crowdsourcing                 digits, 10 seeds: 2 minutes on 2 cores
     python -m experiments.crowdsourcing --data npz:DIR  your images, a small convolutional network
     python -m experiments.crowdsourcing --data csv:DIR  your annotators, accuracy of the labels only
+    python -m experiments.crowdsourcing --data labelme:DIR  annotators of photographs, see labelme.py
 
 Simulated workers label images r times each until the budget is spent; a network is trained on what
 each method makes of the labels, and tested on clean ones. In the paper (ImageNet, 1.2 million
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import crowdsourcing_report, real_annotators
+from experiments import crowdsourcing_report, labelme, real_annotators
 from trinity_jax.algorithms import networks, training
 from trinity_jax.compute import mesh, program, replicas
 from trinity_jax.compute.run import Run
@@ -30,6 +31,7 @@ from trinity_jax.data.aggregation.targets import TARGETS, Evidence, Target, weig
 from trinity_jax.data.aggregation.workers import WORKERS, annotate
 from trinity_jax.types import InputError, choose
 
+PEOPLE = {"csv": real_annotators, "labelme": labelme}  # labels given, not simulated
 METHODS = TARGETS | {"mbem": weighted_vote}  # what MBEM trains on at first
 MATCHES = {"steps": True, "epochs": False}  # whether more labels an item mean more epochs
 
@@ -46,7 +48,9 @@ class Config:
     budget_match: tuple[str, ...] = tuple(
         MATCHES
     )  # what redundancies share; the first is the headline
-    data: str = "digits"  # digits, npz:DIR, idx:DIR, tfds:NAME; csv:DIR has annotators of its own
+    data: str = (
+        "digits"  # digits, npz:DIR, idx:DIR, tfds:NAME; people labelled csv:DIR, labelme:DIR
+    )
     prefix: str = ""  # which files, where an npz folder holds several data sets
     num_workers: int = 100  # simulated workers
     budget: int = 0  # annotations in all (0: as many as there are training items)
@@ -126,7 +130,7 @@ def make_round(config: Config, dims: Dims, methods: list[str], budget: int):
 
         def again():
             logits = training.predict(recipe, state.learner, data[0], order)
-            found, _ = model_bootstrapped.update(table, dims, logits, config.strength)
+            found = model_bootstrapped.update(table, dims, logits, config.strength)
             return Target(jnp.exp(found.log_posterior), jnp.ones(dims.items))
 
         target = jax.lax.cond(number == 0, first, again)
@@ -160,8 +164,8 @@ def make_round(config: Config, dims: Dims, methods: list[str], budget: int):
 
 def experiment(config: Config, run: Run) -> None:
     """Reads the data, advances all replicas round by round, and reports."""
-    if config.data.startswith("csv:"):
-        real_annotators.experiment(config, run)
+    if people := PEOPLE.get(config.data.partition(":")[0]):
+        people.experiment(config, run)
         return
     methods = choose(METHODS, config.methods, "method")
     with run.phase("load", f"reading {config.data}"):

@@ -35,3 +35,17 @@ def save(figure, directory) -> None:
     figure.savefig(directory / "figure.png", dpi=130)
     figure.savefig(directory / "figure.svg", metadata={"Date": None})
     plt.close(figure)
+
+
+def dots(axes: Axes, forms: dict, title: str, colour, **style) -> None:
+    """A row a name: mean and interval; `forms` is {name: interval form}."""
+    mean = [form["mean"] for form in forms.values()]
+    ends = [form["interval"] or [form["mean"]] * 2 for form in forms.values()]
+    error = [
+        [m - low for m, (low, _) in zip(mean, ends, strict=True)],
+        [high - m for m, (_, high) in zip(mean, ends, strict=True)],
+    ]
+    names = [name.replace("_", " ") for name in forms]
+    axes.errorbar(mean, names, xerr=error, fmt="o", markersize=4, color=colour, **style)
+    axes.set(xlabel=title)
+    axes.grid(axis="x", alpha=0.3)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from trinity_jax.types import PRNGKey
 
@@ -110,3 +110,21 @@ def fit_until(
     nothing = Info(jnp.full((), -jnp.inf, dtype), jnp.full((), jnp.inf, dtype))
     start = Fitted(state, nothing, jnp.int32(0), jnp.bool_(False))
     return jax.lax.while_loop(unfinished, step, start)
+
+
+def restarts(em: EM, keys: Key[Array, " run"], observed: Any, **options: Any) -> Fitted:
+    """The best of several runs of `fit_until`, for methods that start at random.
+
+    Args:
+      em: the algorithm.
+      keys: one for each run.
+      observed: the data, as the algorithm expects them.
+      **options: those of `fit_until`.
+
+    Returns:
+      The run with the highest objective, of those where it is finite.
+    """
+    runs = jax.vmap(lambda key: fit_until(em, key, observed, **options))(keys)
+    objective = runs.info.objective
+    best = jnp.where(jnp.isfinite(objective), objective, -jnp.inf).argmax()
+    return jax.tree.map(lambda leaf: leaf[best], runs)

@@ -1,10 +1,11 @@
-"""Labelled images in files of arrays: NumPy's `.npz` and MNIST's idx.
+"""Files of arrays: labelled images in NumPy's `.npz` and MNIST's idx, features in `.npy`.
 
 Files are not trusted: objects are never unpickled, and memory grows with the bytes that are really
 there, not with what a header promises.
 """
 
 import gzip
+import io
 import math
 import os
 import pathlib
@@ -45,6 +46,27 @@ def idx(folder: pathlib.Path) -> list[Part]:
         labels = _idx_array(_plain_or_gz(folder / f"{name}-labels-idx1-ubyte"), rank=1)
         parts.append(part(str(path), images, labels))
     return parts
+
+
+def features(path: pathlib.Path) -> np.ndarray:
+    """Reads a `.npy` file of finite numbers: float32 `[item, feature]`."""
+    with _files.opened(path, Exception) as file:
+        size = os.fstat(file.fileno()).st_size
+        values = _npy(str(path), file.read, size, "f", "float32")
+    if values.ndim != 2:
+        raise InputError(f"{path}: expected float32 [item, feature], found {values.shape}")
+    if (cell := first(~np.isfinite(values))) is not None:
+        row, column = cell
+        where = f"{path}, row {row + 1}, column {column + 1} (counted from 1)"
+        raise InputError(f"{where}: expected a finite number, found {values[cell]}")
+    return values.astype(np.float32, copy=False)
+
+
+def first(wrong: np.ndarray) -> tuple[int, ...] | None:
+    """Returns the index of the first that is true, row by row, None if none is."""
+    flat = int(wrong.argmax())
+    cell = tuple(map(int, np.unravel_index(flat, wrong.shape)))
+    return cell if wrong[cell] else None
 
 
 def part(where: str, images: np.ndarray, labels: np.ndarray) -> Part:
@@ -90,31 +112,50 @@ def _npz_part(path: pathlib.Path, target: str) -> Part:
     with _files.opened(path, Exception) as file, zipfile.ZipFile(file) as archive:
         only = target == "fine" and "fine.npy" not in archive.namelist()
         key = "labels" if only else target
-        return part(str(path), _npy(path, archive, "images"), _npy(path, archive, key))
+        return part(str(path), _member(path, archive, "images"), _member(path, archive, key))
 
 
-def _npy(path: pathlib.Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    """Reads one array of integers; `np.load` would trust its header."""
+def _member(path: pathlib.Path, archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    """Reads one array of integers."""
     names = archive.namelist()
     if f"{key}.npy" not in names:
         found = _files.excerpt(", ".join(name.removesuffix(".npy") for name in names), 200)
         raise InputError(f"{path}: expected an array {key!r}, found {found}")
     info = archive.getinfo(f"{key}.npy")
+    where = f"{path}, array {key!r}"
+    with archive.open(info) as stream:
+        return _npy(where, stream.read, info.file_size, np.typecodes["AllInteger"], "integers")
+
+
+def _npy(
+    where: str, read: Callable[[int], bytes], size: int, codes: str, numbers: str
+) -> np.ndarray:
+    """Reads an array; `np.load` would trust its header.
+
+    Args:
+      where: What is read, for messages.
+      read: Reads the next bytes of a `.npy` file.
+      size: How many there are.
+      codes: The type codes that are accepted, in any byte order.
+      numbers: The same in words.
+
+    Returns:
+      The array as it was stored, not empty.
+    """
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
-    where = f"{path}, array {key!r}"
-    with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in read_header:
-            raise InputError(f"{where}: expected .npy format 1.0 or 2.0, found {version}")
-        shape, fortran_order, dtype = read_header[version](stream)
-        if dtype.kind not in "iu" or math.prod(shape) < 1:
-            raise InputError(f"{where}: expected integers, at least one, found {dtype} {shape}")
-        promised = math.prod(shape) * dtype.itemsize
-        _check_size(where, promised, info.file_size - stream.tell())
-        data = _exactly(where, stream.read, promised)
+    head = io.BytesIO(read(CHUNK))  # a header may say that it is 4 GiB long
+    version = np.lib.format.read_magic(head)
+    if version not in read_header:
+        raise InputError(f"{where}: expected .npy format 1.0 or 2.0, found {version}")
+    shape, fortran_order, dtype = read_header[version](head)
+    if dtype.char not in codes or math.prod(shape) < 1:
+        raise InputError(f"{where}: expected {numbers}, at least one, found {dtype} {shape}")
+    promised = math.prod(shape) * dtype.itemsize
+    _check_size(where, promised, size - head.tell())
+    data = _exactly(where, read, promised, head.read())
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
@@ -139,9 +180,9 @@ def _idx_array(path: pathlib.Path, rank: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _exactly(where: str, read: Callable[[int], bytes], count: int) -> bytearray:
-    """Reads `count` bytes, which must be all that is left."""
-    data = bytearray()
+def _exactly(where: str, read: Callable[[int], bytes], count: int, start: bytes = b"") -> bytearray:
+    """Reads up to `count` bytes, those of the start included; they must be all there are."""
+    data = bytearray(start)
     while len(data) < count and (piece := read(min(CHUNK, count - len(data)))):
         data += piece
     _check_size(where, count, len(data) + len(read(1)))

@@ -1,7 +1,7 @@
-"""Strict tables of strings: CSV, a row a line, read a megabyte at a time into integers.
+"""Strict tables, a row a line: CSV of any strings, and integers between white space.
 
-Fields are UTF-8 with any characters but line breaks and NUL; nothing is stripped. Lines end in LF,
-CRLF or CR. A byte-order mark and blank lines after the last row are accepted.
+Fields of CSV are UTF-8 with any characters but line breaks and NUL; nothing is stripped. Lines end
+in LF, CRLF or CR. A byte-order mark and blank lines after the last row are accepted.
 """
 
 import array
@@ -23,6 +23,7 @@ from trinity_jax.types import InputError
 
 LIMIT = 1_000_000  # bytes in a line
 CHUNK = 1 << 16  # bytes read at a time
+INTEGER = re.compile(b"-?[0-9]{1,9}")  # fits int32
 
 
 class Column(NamedTuple):
@@ -65,7 +66,7 @@ def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
     usual = csv.field_size_limit(LIMIT)  # a setting of the whole process, 128 kB unless changed
     try:
         with _files.opened(path) as file:
-            for first, lines in _lines(path, file, header):
+            for first, lines in _lines(file):
                 fields = _fields(path, first, lines, header)
                 if first == 1:
                     found, fields = ",".join(fields[:width]), fields[width:]
@@ -86,9 +87,70 @@ def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
     ]
 
 
-def _lines(
-    path: pathlib.Path, file: BufferedReader, header: tuple[str, ...]
-) -> Iterator[tuple[int, list[bytes]]]:
+def truth(
+    path: pathlib.Path,
+    columns: list[Column] | None,
+    items: tuple[str, ...],
+    labels: tuple[str, ...],
+) -> np.ndarray:
+    """Returns the true label of each item, -1 where the table, if any, has none: `[item]`."""
+    known = np.full(len(items), -1, np.int32)
+    if columns is None:
+        return known
+    names, values = columns
+    item, value = names.indices(items), values.indices(labels)
+    if (item < 0).any():
+        row = int(np.argmax(item < 0))
+        found = _files.excerpt(names.values[names.codes[row]])
+        raise InputError(f"{path}, line {row + 2}: expected an item of label.csv, found {found}")
+    known[item[::-1]] = value[::-1]  # the first row of an item is written last
+    wrong = known[item] != value
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        texts = items[item[row]], labels[known[item[row]]], labels[value[row]]
+        name, before, found = map(_files.excerpt, texts)
+        expected = f"truth {before} for item {name}, as before"
+        raise InputError(f"{path}, line {row + 2}: expected {expected}, found {found}")
+    return known
+
+
+def integers(path: pathlib.Path, width: int = 0) -> np.ndarray:
+    """Reads integers; row `i` stood on line `i + 1` of the file.
+
+    Args:
+      path: The file.
+      width: How many a line must hold; 0: as many as the first.
+
+    Returns:
+      An int32 array `[line, column]`, not empty.
+
+    Raises:
+      InputError: The file cannot be read, or a line is not what it should be.
+    """
+    values = array.array("i")
+    as_before = "" if width else ", as on line 1"
+    with _files.opened(path) as file:
+        for first, lines in _lines(file):
+            for number, line in enumerate(lines, first):
+                fields = line.split()
+                width = width or len(fields)
+                if (
+                    not fields
+                    or len(fields) != width
+                    or not all(map(INTEGER.fullmatch, fields))
+                    or len(line) > LIMIT
+                ):
+                    expected = f"{width or ''} integer{'s' * (width != 1)}".lstrip()
+                    expected += as_before if number > 1 else ""
+                    wrong = _wrong_bytes(line) or _wrong_integers(line, fields, width)
+                    raise InputError(f"{path}, line {number}: expected {expected}{wrong}")
+                values.extend(map(int, fields))
+    if not values:
+        raise InputError(f"{path}: expected lines of integers, found none")
+    return np.array(values, np.int32).reshape(-1, width)
+
+
+def _lines(file: BufferedReader) -> Iterator[tuple[int, list[bytes]]]:
     """Yields (number of the first, lines without ends), less the blank lines at the end."""
     number = last = 0  # lines so far, and the last of them that was not blank
     for block in _blocks(file):
@@ -98,7 +160,7 @@ def _lines(
             lines.pop()
         if lines:
             if last < number:
-                _row(path, last + 1, b"", header)
+                yield last + 1, [b""]  # the first of those between, for whoever refuses them
             yield number + 1, lines
             last = number + len(lines)
         number += size
@@ -153,17 +215,33 @@ def _row(path: pathlib.Path, number: int, line: bytes, header: tuple[str, ...]) 
 
 def _wrong(line: bytes, row: list[str], header: tuple[str, ...]) -> str:
     """Says what is wrong with a line; `row` is empty if it could not be split."""
-    if len(line) > LIMIT:
-        return ", found a line longer than 1 MB"
-    if b"\0" in line:
-        return f", found a NUL byte at byte offset {line.index(0)} of the line"
-    try:
-        text = _files.excerpt(line.decode())
-    except UnicodeDecodeError as error:
-        byte = f"byte 0x{line[error.start]:02x} at byte offset {error.start} of the line"
-        return f" in UTF-8, found {byte}"
+    if wrong := _wrong_bytes(line):
+        return wrong
+    text = _files.excerpt(line.decode())
     if line and not row:
         return f" with quotes closed on the same line, found {text}"
     if len(row) != len(header):
         return f", found {len(row)} field{'s' * (len(row) != 1)} in {text}"
     return f", found an empty {header[row.index('')]} in {text}"
+
+
+def _wrong_integers(line: bytes, fields: list[bytes], width: int) -> str:
+    """Says what is wrong with a line of integers in UTF-8."""
+    if len(fields) != width or not fields:
+        return f", found {len(fields)} in {_files.excerpt(line.decode())}"
+    column = [INTEGER.fullmatch(field) is None for field in fields].index(True)
+    return f", found {_files.excerpt(fields[column].decode())} in column {column + 1}"
+
+
+def _wrong_bytes(line: bytes) -> str:
+    """Says what is wrong with a line before it is split, nothing if it is short UTF-8."""
+    if len(line) > LIMIT:
+        return ", found a line longer than 1 MB"
+    if b"\0" in line:
+        return f", found a NUL byte at byte offset {line.index(0)} of the line"
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{line[error.start]:02x} at byte offset {error.start} of the line"
+        return f" in UTF-8, found {byte}"
+    return ""

@@ -5,18 +5,18 @@
     idx:DIR     MNIST's four files, gzipped or not
     tfds:NAME   an image classification set of TensorFlow Datasets, without TensorFlow
     csv:DIR     label.csv (item,worker,label) and, if there, truth.csv (item,truth)
+    labelme:DIR features, true labels and answers.txt, a line an item and a column a worker
 
 Readers are strict. Whatever is wrong is an `InputError` of one sentence that names the file, the
 line where there is one, what was expected and what was found. Files are not trusted.
 """
 
 import os
-import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from trinity_jax.data import _arrays, _files, _tables
+from trinity_jax.data import _arrays, _files, _labelme, _tables
 from trinity_jax.types import InputError, lookup
 
 
@@ -43,6 +43,23 @@ class Crowd(NamedTuple):
     workers: tuple[str, ...]
     labels: tuple[str, ...]
     duplicates: int  # exact repeats of a row of label.csv, dropped and reported
+
+
+class CrowdFeatures(NamedTuple):
+    """Features of items labelled by people, with clean validation and test parts."""
+
+    name: str
+    item: np.ndarray  # int32 [annotation], ascending; items without labels have no rows
+    worker: np.ndarray  # int32 [annotation]
+    label: np.ndarray  # int32 [annotation]
+    num_workers: int  # those who labelled nothing included
+    train_features: np.ndarray  # float32 [item, feature]
+    train_labels: np.ndarray  # int32 [item], the truth, as in the other parts
+    valid_features: np.ndarray
+    valid_labels: np.ndarray
+    test_features: np.ndarray
+    test_labels: np.ndarray
+    labels: tuple[str, ...]  # "0", "1", ...
 
 
 def images(source: str, *, prefix: str = "", target: str = "fine") -> Images:
@@ -86,6 +103,26 @@ def crowd(source: str) -> Crowd:
     """
     kind, argument = _split(source)
     return lookup(CROWDS, kind, "source")(source, argument)
+
+
+def crowd_features(source: str) -> CrowdFeatures:
+    """Reads labels by people with the features of what they labelled.
+
+    Annotations are ordered by (item, worker). A training item that nobody labelled is allowed: it
+    has features and a true label, but no annotation. The true labels of the training part say how
+    many classes there are.
+
+    Args:
+      source: "labelme:DIR".
+
+    Returns:
+      The three parts, and the labels that people gave to the items of the first.
+
+    Raises:
+      InputError: An unknown source, or files that are missing or not what they should be.
+    """
+    kind, argument = _split(source)
+    return lookup(CROWD_FEATURES, kind, "source")(source, argument)
 
 
 def _split(source: str) -> tuple[str, str]:
@@ -170,35 +207,18 @@ def _csv(source: str, argument: str) -> Crowd:
     rows = rows[:, np.lexsort(rows[::-1])]
     new = np.append(True, (rows[:, 1:] != rows[:, :-1]).any(axis=0))
     item, worker, label = rows[:, new]
-    truth = _truth(folder / "truth.csv", known, items, labels)
+    truth = _tables.truth(folder / "truth.csv", known, items, labels)
     return Crowd(source, item, worker, label, truth, *names, duplicates=int((~new).sum()))
 
 
-def _truth(
-    path: pathlib.Path,
-    columns: list[_tables.Column] | None,
-    items: tuple[str, ...],
-    labels: tuple[str, ...],
-) -> np.ndarray:
-    """Returns the true label of each item, -1 where the table, if any, has none: `[item]`."""
-    truth = np.full(len(items), -1, np.int32)
-    if columns is None:
-        return truth
-    names, values = columns
-    item, value = names.indices(items), values.indices(labels)
-    if (item < 0).any():
-        row = int(np.argmax(item < 0))
-        found = _files.excerpt(names.values[names.codes[row]])
-        raise InputError(f"{path}, line {row + 2}: expected an item of label.csv, found {found}")
-    truth[item[::-1]] = value[::-1]  # the first row of an item is written last
-    wrong = truth[item] != value
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        texts = items[item[row]], labels[truth[item[row]]], labels[value[row]]
-        name, before, found = map(_files.excerpt, texts)
-        expected = f"truth {before} for item {name}, as before"
-        raise InputError(f"{path}, line {row + 2}: expected {expected}, found {found}")
-    return truth
+def _labelme_folder(source: str, argument: str) -> CrowdFeatures:
+    train, valid, test, answers = _labelme.read(_files.folder(source, argument))
+    item, worker = np.nonzero(answers >= 0)
+    label = answers[item, worker]
+    item, worker = item.astype(np.int32), worker.astype(np.int32)
+    names = tuple(map(str, range(train.labels.max() + 1)))
+    workers = answers.shape[1]
+    return CrowdFeatures(source, item, worker, label, workers, *train, *valid, *test, names)
 
 
 def _images(source: str, parts: list[_arrays.Part], names: tuple[str, ...] = ()) -> Images:
@@ -223,3 +243,4 @@ def _not_installed(source: str, package: str) -> InputError:
 
 IMAGES = {"digits": _digits, "npz": _npz, "idx": _idx, "tfds": _tfds}
 CROWDS = {"csv": _csv}
+CROWD_FEATURES = {"labelme": _labelme_folder}

@@ -1,0 +1,91 @@
+"""Every aggregator that needs labels alone, by name, with the settings it is usually run at.
+
+Methods that also read features are in `model_bootstrapped`, `raykar`, `crowd_layer` and `crowdlab`;
+those for sequences in `sequences`; `gold.with_gold` tells any of them some true labels.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float
+
+from trinity_jax.algorithms.em import EM, fit_until, restarts
+from trinity_jax.data.aggregation.annotations import Annotations, Dims
+from trinity_jax.data.aggregation.bwa import bwa
+from trinity_jax.data.aggregation.class_wise_coin import class_wise_coin
+from trinity_jax.data.aggregation.dawid_skene import dawid_skene, dawid_skene_map
+from trinity_jax.data.aggregation.ebcc import ebcc
+from trinity_jax.data.aggregation.glad import glad
+from trinity_jax.data.aggregation.ibcc import ibcc
+from trinity_jax.data.aggregation.kos import kos
+from trinity_jax.data.aggregation.m_msr import m_msr
+from trinity_jax.data.aggregation.mace import mace
+from trinity_jax.data.aggregation.majority import majority
+from trinity_jax.data.aggregation.one_coin import one_coin
+from trinity_jax.data.aggregation.weighted_vote import iwmv, wawa, zero_based_skill
+from trinity_jax.types import InputError, PRNGKey, lookup
+
+
+class Aggregator(NamedTuple):
+    """How to make an `EM` of a table's sizes, and how to run it.
+
+    Attributes:
+      make: `dims -> EM`.
+      tolerance: see `em.fit_until`, as for the next two.
+      max_steps: most rounds.
+      max_change: a posterior that moves less has converged.
+      runs: random starts, of which the best is kept.
+      binary: whether it takes two labels and no more.
+    """
+
+    make: Callable[[Dims], EM]
+    tolerance: float = 1e-5
+    max_steps: int = 500
+    max_change: float = 0.0
+    runs: int = 1
+    binary: bool = False
+
+
+NEVER = -float("inf")  # a tolerance that no round falls short of: the rounds are fixed
+AGGREGATORS = {
+    "majority": Aggregator(majority, max_steps=1),
+    "wawa": Aggregator(wawa, NEVER, max_steps=1),
+    "zero_based_skill": Aggregator(zero_based_skill, NEVER, max_steps=100),
+    "iwmv": Aggregator(iwmv, NEVER, max_steps=50),
+    "dawid_skene": Aggregator(dawid_skene),
+    "dawid_skene_map": Aggregator(dawid_skene_map),
+    "one_coin": Aggregator(one_coin),
+    "one_coin_prior": Aggregator(functools.partial(one_coin, estimate_prior=True)),
+    "class_wise_coin": Aggregator(class_wise_coin),
+    "glad": Aggregator(glad, max_steps=50),
+    "mace": Aggregator(mace, max_steps=50, runs=10),
+    "ibcc": Aggregator(ibcc, NEVER, max_change=1e-3),
+    "ebcc": Aggregator(ebcc, NEVER, max_change=1e-3, runs=10),
+    "bwa": Aggregator(bwa, NEVER, max_change=1e-3),
+    "kos": Aggregator(kos, NEVER, max_steps=20, binary=True),
+    "m_msr": Aggregator(m_msr, tolerance=1e-10, max_steps=1000),
+}
+
+
+def aggregate(
+    name: str, key: PRNGKey, table: Annotations, dims: Dims
+) -> Float[Array, "item label"]:
+    """Log-probabilities of the true labels, by the aggregator of that name.
+
+    Raises:
+      InputError: no aggregator has the name (the nearest is named), or the table has more labels
+        than it takes.
+    """
+    method = lookup(AGGREGATORS, name, "aggregator")
+    if method.binary and dims.labels != 2:
+        raise InputError(f"{name} expects two labels, not {dims.labels}")
+    how = {"max_steps": method.max_steps, "max_change": method.max_change}
+    how |= {"tolerance": method.tolerance}
+    em = method.make(dims)
+    if method.runs > 1:
+        fitted = restarts(em, jax.random.split(key, method.runs), table, **how)
+    else:
+        fitted = fit_until(em, key, table, **how)
+    return fitted.state.log_posterior

@@ -1,0 +1,101 @@
+"""Enhanced BCC: items of a class have subtypes, so that workers err together.
+
+An item of class k has a hidden subtype g of its class, and workers a confusion for each subtype:
+
+    P(class k, subtype g)                     = q_k pi[k, g],           q ~ Dir(alpha)
+    P(label l | worker a, class k, subtype g) = v[a, k, g, l],          pi[k] ~ Dir(a_pi / M)
+                                                                        v[a, k, g] ~ Dir(prior[k])
+
+M subtypes a class, most of them empty as a_pi is small. Given the class alone, workers are no
+longer independent: on an odd subtype many are wrong in the same way. Variational Bayes as in
+`ibcc`, over pairs (class, subtype) instead of classes:
+
+    log P[i, k, g] = E[log q_k] + E[log pi[k, g]]
+                     + sum_{t: item_t = i} E[log v[worker_t, k, g, label_t]] - log Z_i
+
+A random start divides each class among its subtypes, so take the best of several with
+`em.restarts`; the authors take 40.
+
+Y. Li, B. Rubinstein, T. Cohn. Exploiting worker correlation for label aggregation in crowdsourcing.
+ICML 2019.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.data.aggregation.annotations import (
+    Dims,
+    confusion_counts,
+    evidence,
+    labelled,
+)
+from trinity_jax.data.aggregation.dawid_skene import pseudo_counts
+from trinity_jax.data.aggregation.ibcc import class_mass, divergence, expected_log
+from trinity_jax.data.aggregation.majority import soft_vote
+
+
+class State(NamedTuple):
+    """Posterior of the hidden labels, the same with subtypes, and Dirichlets of the confusions."""
+
+    log_posterior: Float[Array, "item label"]
+    log_joint: Float[Array, "item label subtype"]
+    confusion: Float[Array, "subtype worker truth label"]
+
+
+def ebcc(
+    dims: Dims,
+    subtypes: int = 10,
+    concentration: Float[Array, ""] | float = 0.1,
+    prior: Float[Array, "#worker #label #label"] | None = None,
+    class_prior: Float[Array, "#label"] | None = None,
+) -> EM:
+    """Variational Bayes from one random start.
+
+    Args:
+      dims: sizes of the table.
+      subtypes: M, at most so many subtypes of a class.
+      concentration: a_pi, small where few of them are used.
+      prior: pseudo-counts of the confusions, broadcast to [worker, truth, label]; by default 4 on
+        the diagonal and 1 elsewhere.
+      class_prior: alpha, pseudo-counts of the classes; by default 1. The authors also count votes.
+    """
+    prior = pseudo_counts(dims, everywhere=1.0, diagonal=3.0) if prior is None else prior
+    class_prior = jnp.ones(1) if class_prior is None else class_prior
+    subtype_prior = jnp.full((1, 1), concentration / subtypes)
+    # A subtype is one more axis: each has its own mass, counts and evidence.
+    masses = jax.vmap(class_mass, (None, None, 2), out_axes=1)
+    counts = jax.vmap(confusion_counts, (None, None, 2))
+    evidences = jax.vmap(evidence, (None, None, 0), out_axes=2)
+
+    def init(key, table, /):
+        posterior = soft_vote(table, dims)
+        share = jax.random.exponential(key, (dims.items, dims.labels, subtypes))
+        joint = posterior[:, :, None] * share / share.sum(2, keepdims=True)  # uniform on a simplex
+        return State(jnp.log(posterior), jnp.log(joint), prior[None] + counts(table, dims, joint))
+
+    def step(key, state, table, /):
+        del key
+        joint = jnp.exp(state.log_joint)
+        mass = masses(table, dims, joint)
+        of_class, of_subtype = class_prior + mass.sum(1), subtype_prior + mass
+        confusion = prior[None] + counts(table, dims, joint)
+
+        log_joint = expected_log(of_class)[None, :, None] + expected_log(of_subtype)[None]
+        log_joint += evidences(table, dims, expected_log(confusion))
+        per_item = jax.nn.logsumexp(log_joint, axis=(1, 2))
+        log_joint = jax.nn.log_softmax(log_joint, axis=(1, 2))
+        log_posterior = jax.nn.logsumexp(log_joint, axis=2)
+
+        has = labelled(table, dims)
+        bound = jnp.where(has, per_item, 0).sum()
+        bound -= divergence(of_class, class_prior) + divergence(of_subtype, subtype_prior)
+        bound -= divergence(confusion, prior[None])
+        before = jnp.where(has[:, None], state.log_posterior, log_posterior)
+        info = Info(bound / table.weight.sum(), largest_change(log_posterior, before))
+        return State(log_posterior, log_joint, confusion), info
+
+    return EM(init, step)

@@ -1,0 +1,106 @@
+"""GLAD: able workers and easy items.
+
+A worker of ability alpha labels an item of ease beta = exp(b) correctly with probability
+
+    sigma_t = 1 / (1 + exp(-alpha[worker_t] exp(b[item_t])))
+
+and gives each wrong label with probability (1 - sigma_t) / (K - 1). Priors are alpha, b ~ N(1, 1),
+and classes are equally likely.
+
+    E   log P[i, k] = sum_{t: item_t = i} log( sigma_t if label_t = k else (1 - sigma_t)/(K - 1) )
+    M   ascend  sum_t p_t log sigma_t + (1 - p_t) log(1 - sigma_t)
+                - |alpha - 1|^2 / 2 - |b - 1|^2 / 2,    p_t = P[item_t, label_t]
+
+by half a diagonal Gauss-Newton step of alpha and of b at a time (half, as both move at once).
+
+J. Whitehill, P. Ruvolo, T. Wu, J. Bergsma, J. Movellan. Whose vote should count more: optimal
+integration of labels from labelers of unknown expertise. NIPS 2009.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
+
+INNER_STEPS = 20  # of ascent in each round
+
+
+class State(NamedTuple):
+    """Posterior of the hidden labels, ability of workers, logarithm of the ease of items."""
+
+    log_posterior: Float[Array, "item label"]
+    ability: Float[Array, " worker"]
+    log_ease: Float[Array, " item"]
+
+
+def glad(dims: Dims) -> EM:
+    """Maximum a posteriori, by generalised EM."""
+
+    def init(key, table, /):
+        del key
+        ability, log_ease = jnp.ones(dims.workers), jnp.ones(dims.items)
+        log_posterior, _ = _expectation(table, dims, ability, log_ease)
+        return State(log_posterior, ability, log_ease)
+
+    def step(key, state, table, /):
+        del key
+        ability, log_ease = _maximisation(table, dims, state)
+        log_posterior, log_likelihood = _expectation(table, dims, ability, log_ease)
+        log_density = -0.5 * (((ability - 1) ** 2).sum() + ((log_ease - 1) ** 2).sum())
+        before = jnp.where(labelled(table, dims)[:, None], state.log_posterior, log_posterior)
+        info = Info(
+            (log_likelihood + log_density) / table.weight.sum(),
+            largest_change(log_posterior, before),
+        )
+        return State(log_posterior, ability, log_ease), info
+
+    return EM(init, step)
+
+
+def _expectation(
+    table: Annotations,
+    dims: Dims,
+    ability: Float[Array, " worker"],
+    log_ease: Float[Array, " item"],
+) -> tuple[Float[Array, "item label"], Float[Array, ""]]:
+    """Posterior of each item, and log-likelihood of all annotations (nats)."""
+    log_odds = ability[table.worker] * jnp.exp(log_ease)[table.item]
+    others = jnp.log(max(dims.labels - 1, 1))
+    log_wrong = jax.nn.log_sigmoid(-log_odds) - others
+    wrong = jax.ops.segment_sum(
+        table.weight * log_wrong, table.item, dims.items, indices_are_sorted=True
+    )
+    joint = jnp.broadcast_to(wrong[:, None] - jnp.log(dims.labels), (dims.items, dims.labels))
+    # log(sigma / (1 - sigma)) is log_odds: a label moves from wrong to right.
+    joint = joint.at[table.item, table.label].add(table.weight * (log_odds + others))
+    per_item = jax.nn.logsumexp(joint, axis=1)
+    log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
+    return jax.nn.log_softmax(joint, axis=1), log_likelihood
+
+
+def _maximisation(
+    table: Annotations, dims: Dims, state: State
+) -> tuple[Float[Array, " worker"], Float[Array, " item"]]:
+    """Ability and log-ease after some steps of ascent from those of the state."""
+    right = jnp.exp(state.log_posterior)[table.item, table.label]
+
+    def ascend(_, params):
+        ability, log_ease = params
+        ease = jnp.exp(log_ease)[table.item]
+        log_odds = ability[table.worker] * ease
+        sigma = jax.nn.sigmoid(log_odds)
+        slope = table.weight * (right - sigma)
+        curvature = table.weight * sigma * (1 - sigma)
+        of_ability = jnp.stack([slope * ease, curvature * ease**2], 1)
+        of_ability = jnp.zeros((dims.workers, 2)).at[table.worker].add(of_ability)
+        of_ease = jnp.stack([slope * log_odds, curvature * log_odds**2], 1)
+        of_ease = jax.ops.segment_sum(of_ease, table.item, dims.items, indices_are_sorted=True)
+        ability += 0.5 * (of_ability[:, 0] - (ability - 1)) / (1 + of_ability[:, 1])
+        move = 0.5 * (of_ease[:, 0] - (log_ease - 1)) / (1 + of_ease[:, 1])
+        return ability, log_ease + jnp.clip(move, -1, 1)
+
+    return jax.lax.fori_loop(0, INNER_STEPS, ascend, (state.ability, state.log_ease))
