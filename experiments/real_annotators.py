@@ -65,7 +65,7 @@ def experiment(config, run: Run) -> None:
     replica = replicas.spread(replica, devices)
     data = replicas.share((table, jnp.asarray(crowd.truth)), devices)
     draw = jax.jit(replicas.over_replicas(make_draw(methods, dims), devices, shared=2))
-    start, state = run.resume(lambda: jnp.zeros(()))  # a draw needs nothing of the one before
+    start, state = run.resume(lambda: {"nothing": jnp.zeros(())})  # draws are independent
     advance = run.compile(draw, start, config.seeds, np.int32(0), data, replica)
     for t in run.rounds(start, config.seeds):
         run.commit(t, state, run.measurements(rows, advance(np.int32(t), data, replica)))
