@@ -34,9 +34,10 @@ def make_draw(methods: list[str], dims: Dims):
     def draw(t, data, replica):
         table, truth = data
         key = jax.random.fold_in(jax.random.key(0), t)  # the same for all: differences are paired
-        bought = purchase(shuffle(key, table), replica["redundancy"])
+        key_draw, key_fit = jax.random.split(key)
+        bought = purchase(shuffle(key_draw, table), replica["redundancy"])
         fits = [
-            lambda em=em: fit_until(em, key, bought, tolerance=1e-5, max_steps=500)
+            lambda em=em: fit_until(em, key_fit, bought, tolerance=1e-5, max_steps=500)
             for em in aggregators
         ]
         logs = [lambda f=f: f().state.log_posterior for f in fits]

@@ -4,10 +4,8 @@
 """
 
 import itertools
-import pathlib
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from trinity_jax.data.aggregation.annotations import Annotations, Dims
@@ -132,30 +130,3 @@ def alternate(rows, sizes, maximisation, num_rounds):
         confusion, prior = maximisation(posterior)
         posterior, log_likelihood = expectation(rows, sizes, confusion, prior)
     return Alternated(posterior, confusion, prior, log_likelihood)
-
-
-CROWDKIT = np.load(pathlib.Path(__file__).parent / "fixtures" / "crowdkit.npz")
-
-
-def crowdkit_tables():
-    return sorted({name.split("/")[0] for name in CROWDKIT})
-
-
-def crowdkit(table, method):
-    """Columns item, worker, label; and crowd-kit's posterior for each number of rounds."""
-    start = f"{table}/{method}/"
-    names = [name for name in CROWDKIT if name.startswith(start)]
-    return CROWDKIT[f"{table}/rows"], {int(n.removeprefix(start)): CROWDKIT[n] for n in names}
-
-
-def posteriors(em, table, num_rounds):
-    """Ours after each round, [round, item, label]."""
-
-    def run(key, table):
-        def step(state, t):
-            state, _ = em.step(jax.random.fold_in(key, t), state, table)
-            return state, state.log_posterior
-
-        return jax.lax.scan(step, em.init(key, table), np.arange(num_rounds))[1]
-
-    return np.exp(jax.jit(run)(jax.random.key(0), table))

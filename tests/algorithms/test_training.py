@@ -1,6 +1,7 @@
 """Training is a pure function of keys, examples and parts; what it trains gets better."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,9 @@ from trinity_jax.algorithms.training import (
 
 LABELS = 4
 
+# What takes time here is compiling, and what is compiled runs briefly.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 
 def recipe(batch_size=8, **changes):
     how = {"learning_rate": 0.1, "weight_decay": 1e-3, "batch_size": batch_size, **changes}
@@ -40,7 +44,7 @@ def problem(seed=0, items=30):
     return Examples(inputs, order, target[order], jnp.ones(items), jnp.int32(items))
 
 
-@functools.partial(jax.jit, static_argnames=("how", "parts"))
+@functools.partial(jit, static_argnames=("how", "parts"))
 def run(key, how, state, examples, epochs, first=0, last=1, parts=1):
     return train(key, how, state, examples, epochs, (first, last, parts))
 
@@ -56,25 +60,24 @@ def check_close(found, expected):
 
 HOW, EXAMPLES = recipe(), problem()
 START = begin(jax.random.key(1), HOW, EXAMPLES.inputs)
-WHOLE = run(jax.random.key(2), HOW, START, EXAMPLES, 5)
 
 
-@pytest.mark.parametrize("parts", [2, 3, 5, 7])
+@pytest.mark.parametrize("parts", [3, 7])
 def test_parts_in_a_row_are_the_whole(parts):
     """To the bit, also where the epochs do not divide."""
     state = START
     for part in range(parts):
         state, loss = run(jax.random.key(2), HOW, state, EXAMPLES, 5, part, part + 1, parts)
-    check_equal((state, loss), WHOLE)
+    check_equal((state, loss), run(jax.random.key(2), HOW, START, EXAMPLES, 5))
 
 
 def test_a_part_of_no_epochs_changes_nothing():
-    state, loss = run(jax.random.key(2), HOW, START, EXAMPLES, 5, 3, 3, 5)
+    state, loss = run(jax.random.key(2), HOW, START, EXAMPLES, 5, 3, 3, 7)
     check_equal(state, START)
     assert loss == 0
 
 
-@pytest.mark.parametrize("existing", [1, 7, 8, 23, 30])
+@pytest.mark.parametrize("existing", [7, 16])
 def test_examples_that_do_not_exist_are_as_if_cut_off(existing):
     cut = Examples(EXAMPLES.inputs, *(leaf[:existing] for leaf in EXAMPLES[1:4]), existing)
     poisoned = EXAMPLES._replace(
@@ -83,7 +86,7 @@ def test_examples_that_do_not_exist_are_as_if_cut_off(existing):
         existing=jnp.int32(existing),
     )
     found = run(jax.random.key(2), HOW, START, poisoned, 3)
-    check_close(found, train(jax.random.key(2), HOW, START, cut, 3))
+    check_close(found, run(jax.random.key(2), HOW, START, cut, 3))
 
 
 def test_examples_of_weight_0_have_no_influence():
@@ -117,9 +120,15 @@ TABLE = Network(  # its parameters are the logits of each input, which is its ow
 )
 
 
-@pytest.mark.parametrize(("existing", "batch_size"), [(30, 8), (24, 8), (5, 8), (30, 1), (30, 64)])
+@functools.cache
+def counting(batch_size):
+    """A recipe under which the parameters say how often each input was seen."""
+    return Recipe(TABLE, ones_where_there_is_gradient(), lambda progress: 1.0, batch_size)
+
+
+@pytest.mark.parametrize(("existing", "batch_size"), [(30, 8), (24, 8), (5, 8), (30, 64)])
 def test_every_example_is_seen_once_an_epoch(existing, batch_size):
-    how = Recipe(TABLE, ones_where_there_is_gradient(), lambda progress: 1.0, batch_size)
+    how = counting(batch_size)
     row = jax.random.permutation(jax.random.key(5), 30)
     examples = EXAMPLES._replace(inputs=jnp.arange(30), row=row, existing=jnp.int32(existing))
     state = begin(jax.random.key(0), how, examples.inputs)
@@ -129,14 +138,11 @@ def test_every_example_is_seen_once_an_epoch(existing, batch_size):
 
 
 def test_the_order_is_another_in_every_epoch_and_for_every_key():
-    how = recipe(batch_size=1, weight_decay=0.0)
-    one = lambda key, state, first: run(key, how, state, EXAMPLES, 4, first, first + 1, 4)[0].params
-    flat = lambda params: np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
-    a = flat(one(jax.random.key(2), START, 0))
-    assert np.abs(a - flat(one(jax.random.key(3), START, 0))).max() > 1e-4
-    constant = how._replace(learning_rate=lambda progress: 0.1)
-    orders = [run(jax.random.key(2), constant, START, EXAMPLES, 4, e, e + 1, 4)[0] for e in (0, 1)]
-    assert np.abs(flat(orders[0].params) - flat(orders[1].params)).max() > 1e-4
+    how = recipe(batch_size=1)._replace(learning_rate=lambda progress: 0.1)
+    one = lambda key, e: run(jax.random.key(key), how, START, EXAMPLES, 4, e, e + 1, 4)[0]
+    kernels = [one(*which).params["Dense_0"]["kernel"] for which in ((2, 0), (3, 0), (2, 1))]
+    for a, b in itertools.combinations(kernels, 2):
+        assert jnp.abs(a - b).max() > 1e-4
 
 
 def test_a_step_is_nesterov_s():
@@ -165,8 +171,9 @@ def test_the_loss_is_the_mean_over_the_last_epoch():
 
 def test_the_learning_rate_follows_the_share_of_training_done():
     """Also when training is cut in parts: 3 epochs of 4 steps are 0/12, 1/12 ... 11/12."""
-    how = Recipe(TABLE, ones_where_there_is_gradient(), lambda progress: progress, batch_size=8)
-    examples = EXAMPLES._replace(inputs=jnp.zeros(30, jnp.int32))  # every step touches one row
+    how = counting(8)._replace(learning_rate=lambda progress: progress)
+    examples = EXAMPLES._replace(inputs=jnp.zeros(30, jnp.int32))  # every step touches row 0,
+    examples = examples._replace(target=jnp.tile(EXAMPLES.target[:1], (30, 1)))  # all its columns
     state = begin(jax.random.key(0), how, examples.inputs)
     for part in range(3):
         state, _ = run(jax.random.key(2), how, state, examples, 3, part, part + 1, 3)
@@ -192,8 +199,8 @@ def test_replicas_are_a_vmap():
         return train(key, HOW, state, examples, epochs)
 
     rows = (keys, states, targets, existing, jnp.array([2, 4, 1]))
-    found = jax.jit(jax.vmap(one))(*rows)
-    alone = jax.jit(one)
+    found = jit(jax.vmap(one))(*rows)
+    alone = jit(one)
     for i in range(3):
         row = jax.tree.map(lambda leaf, i=i: leaf[i], rows)
         check_close(jax.tree.map(lambda leaf, i=i: leaf[i], found), alone(*row))
@@ -230,21 +237,18 @@ def test_images_are_learnt(augment):
     assert right.mean() > (0.5 if augment else 0.9)  # stripes shifted by two are other stripes
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 10, 30, 1024])
+@pytest.mark.parametrize("batch_size", [4, 1024])
 def test_predictions_do_not_depend_on_the_batches(batch_size):
-    row = jax.random.permutation(jax.random.key(4), 30)
+    row = jax.random.permutation(jax.random.key(4), 30)[:7]
     direct = HOW.network.apply(START.params, START.stats, EXAMPLES.inputs)
-    predicted = jax.jit(functools.partial(predict, HOW, batch_size=batch_size))
+    predicted = jit(functools.partial(predict, HOW, batch_size=batch_size))
     check_close(predicted(START, EXAMPLES.inputs), direct)
     check_close(predicted(START, EXAMPLES.inputs, row), direct[row])
-    check_close(predicted(START, EXAMPLES.inputs, row[:7]), direct[row[:7]])
 
 
 def test_augmentation_shifts_and_mirrors_and_does_nothing_else():
     images = jax.random.randint(jax.random.key(0), (64, 5, 6, 2), 0, 256).astype(jnp.uint8)
-    found = np.asarray(
-        jax.jit(functools.partial(shift_and_mirror, pad=2))(jax.random.key(1), images)
-    )
+    found = np.asarray(jit(functools.partial(shift_and_mirror, pad=2))(jax.random.key(1), images))
     assert found.shape == images.shape
     assert found.dtype == np.uint8
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=127)
