@@ -18,7 +18,10 @@ import numpy as np
 import pytest
 
 from experiments import crowdsourcing
+from trinity_jax.algorithms.em import fit_until
 from trinity_jax.compute import program
+from trinity_jax.data.aggregation.annotations import annotations
+from trinity_jax.data.aggregation.dawid_skene import dawid_skene
 
 ROOT = pathlib.Path(crowdsourcing.__file__).parent.parent
 TINY = shlex.split(
@@ -318,40 +321,43 @@ def crowd(tmp_path):
     truth = draw.integers(0, 2, 40)
     skill = np.array([0.9, 0.8, 0.7, 0.6, 0.55])
     label = np.where(draw.random((40, 5)) < skill, truth[:, None], 1 - truth[:, None])
-    names = np.array(["cat", "dog"])
-    rows = [f"i{i},w{w},{names[label[i, w]]}\n" for i in range(40) for w in range(5)]
-    (tmp_path / "csv").mkdir()
-    (tmp_path / "csv/label.csv").write_text("item,worker,label\n" + "".join(rows))
-    (tmp_path / "csv/truth.csv").write_text(
-        "item,truth\n" + "".join(f"i{i},{names[truth[i]]}\n" for i in range(40))
-    )
-    return tmp_path / "csv", ((label.mean(1) > 0.5) == truth).mean()
+    folder = tmp_path / "csv"
+    folder.mkdir()
+    rows = [f"{i},w{w},{label[i, w]}\n" for i in range(40) for w in range(5)]
+    (folder / "label.csv").write_text("item,worker,label\n" + "".join(rows))
+    known = [f"{i},{truth[i]}\n" for i in range(40)]
+    (folder / "truth.csv").write_text("item,truth\n" + "".join(known))
+    return folder, label, truth
 
 
 def test_real_annotators(main, crowd, tmp_path):
-    """At full redundancy there is nothing to draw, and votes can be counted by hand."""
-    folder, voted_right = crowd
+    """At full redundancy there is nothing to draw: the numbers can be had directly."""
+    folder, label, truth = crowd
     out = tmp_path / "out"
     words = ["--data", f"csv:{folder}", "--seeds", "3", "--redundancies", "1", "5"]
     status, said, err = main([*words, "--out", str(out)])
     assert (status, err) == (0, "")
     assert "40 items, 5 workers, 2 labels, 200 annotations; 0 repeated rows dropped" in said
-    accuracy = json.loads((out / "summary.json").read_text())["headline"]["label_accuracy"]
-    assert set(accuracy) == {"majority", "dawid_skene", "dawid_skene_map", "one_coin"}
-    five = accuracy["majority"]["5"]
-    assert five["mean"] == pytest.approx(voted_right)
-    assert five["interval"] == pytest.approx([voted_right, voted_right])
-    assert five["n"] == 3
-    one = accuracy["majority"]["1"]["mean"]
-    assert 0.5 < one < voted_right  # one of five workers, at random
-    assert accuracy["one_coin"]["5"]["mean"] >= voted_right
+    found = json.loads((out / "summary.json").read_text())["headline"]["label_accuracy"]
+    assert set(found) == {"majority", "dawid_skene", "dawid_skene_map", "one_coin"}
+
+    voted_right = ((label.mean(1) > 0.5) == truth).mean()
+    form = {"mean": voted_right, "interval": [voted_right, voted_right], "n": 3}
+    five = found["majority"]["5"]
+    assert five == {name: pytest.approx(value) for name, value in form.items()}
+    assert 0.5 < found["majority"]["1"]["mean"] < voted_right  # one of five workers, at random
+    table, dims = annotations(np.repeat(range(40), 5), np.tile(range(5), 40), label.ravel())
+    fitted = fit_until(dawid_skene(dims), jax.random.key(0), table, 1e-5, 500)
+    direct = (fitted.state.log_posterior.argmax(1) == truth).mean()
+    assert found["dawid_skene"]["5"]["mean"] == pytest.approx(float(direct))
+
     before = records(out)
     assert main([*words, "--out", str(out)])[0] == 0
     assert records(out) == before
 
 
 def test_real_annotators_need_truth_and_methods_without_a_network(main, crowd, tmp_path):
-    folder, _ = crowd
+    folder = crowd[0]
     words = ["--data", f"csv:{folder}", "--out", str(tmp_path / "out")]
     status, _, err = main([*words, "--methods", "mbem"])
     assert status == 2
