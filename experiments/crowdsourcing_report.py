@@ -163,7 +163,7 @@ def predict(axes, config, workers: str, quality: float, methods: dict) -> None:
     omega = information(confusion, redundancies)
     lines = {
         "theory, bound": (np.sqrt(redundancies) / omega, "k:"),
-        "theory, efficiency": (theory.efficiency(omega, redundancies), "k--"),
+        "theory, efficiency": (jax.vmap(theory.efficiency)(omega, redundancies), "k--"),
     }
     for label, (values, style) in lines.items():
         axes.plot(redundancies, values / values[0], style, label=label, linewidth=1)

@@ -34,9 +34,10 @@ def make_draw(methods: list[str], dims: Dims):
     def draw(t, data, replica):
         table, truth = data
         key = jax.random.fold_in(jax.random.key(0), t)  # the same for all: differences are paired
-        bought = purchase(shuffle(key, table), replica["redundancy"])
+        key_draw, key_fit = jax.random.split(key)
+        bought = purchase(shuffle(key_draw, table), replica["redundancy"])
         fits = [
-            lambda em=em: fit_until(em, key, bought, tolerance=1e-5, max_steps=500)
+            lambda em=em: fit_until(em, key_fit, bought, tolerance=1e-5, max_steps=500)
             for em in aggregators
         ]
         logs = [lambda f=f: f().state.log_posterior for f in fits]
@@ -65,7 +66,7 @@ def experiment(config, run: Run) -> None:
     replica = replicas.spread(replica, devices)
     data = replicas.share((table, jnp.asarray(crowd.truth)), devices)
     draw = jax.jit(replicas.over_replicas(make_draw(methods, dims), devices, shared=2))
-    start, state = run.resume(lambda: jnp.zeros(()))  # a draw needs nothing of the one before
+    start, state = run.resume(lambda: {"nothing": jnp.zeros(())})  # draws are independent
     advance = run.compile(draw, start, config.seeds, np.int32(0), data, replica)
     for t in run.rounds(start, config.seeds):
         run.commit(t, state, run.measurements(rows, advance(np.int32(t), data, replica)))

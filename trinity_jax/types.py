@@ -36,7 +36,9 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
 
 
 def choose(table: Mapping[str, Any], names: Sequence[str], what: str) -> list[str]:
-    """The names, all of which must be in the table; no names mean all that it has."""
+    """The names, all different and in the table; no names mean all that it has."""
     for name in names:
         lookup(table, name, what)
+        if list(names).count(name) > 1:
+            raise InputError(f"{what} {name} is named twice")
     return list(names or table)

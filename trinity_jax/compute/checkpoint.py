@@ -1,29 +1,66 @@
-"""Checkpoints that notice damage: Orbax, plus a digest of every array.
+"""Checkpoints that notice damage: Orbax, plus a digest of every array and of every file.
 
 Orbax commits a step whole or not at all, but restores flipped bits without a word. So each step
 also holds the sha256 of every leaf; a step that cannot be read, or reads as something else, is
-reported and the one before it is taken.
+reported and the one before it is taken. Files are compared before Orbax reads them, because its
+threads go on complaining of a damaged one after it was passed over.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+FILES = "files.json"  # in the folder of a step: digests of the files beside it
 
 
 def digests(tree: Any) -> dict[str, str]:
     """sha256 of each leaf's type, shape and bytes, by path."""
     result = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.asarray(leaf)
-        header = f"{array.dtype} {array.shape} ".encode()
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+        header = f"{leaf.dtype} {leaf.shape} ".encode()
         result[jax.tree_util.keystr(path)] = hashlib.sha256(header + array.tobytes()).hexdigest()
     return result
+
+
+def _file_digests(folder: Path) -> dict[str, str]:
+    """sha256 of each file of a step, by its path in the step's folder."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if not path.name.startswith(FILES)
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Orbax from logging, at length, the errors that it also raises."""
+    logger = logging.getLogger("absl")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, in a line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 class Checkpoints:
@@ -40,7 +77,9 @@ class Checkpoints:
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,
         )
-        self._manager = ocp.CheckpointManager(Path(directory).resolve(), options=options)
+        self._directory = Path(directory).resolve()
+        with _quiet():
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def __enter__(self):
         return self
@@ -49,11 +88,41 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, step: int, tree: Any) -> None:
-        """Writes a step, and deletes all but the newest two."""
+        """Writes a step, and deletes all but the newest two.
+
+        Steps that `restore` passed over are deleted first: they would count as the newest.
+
+        Raises:
+          OSError: it cannot be written; the steps before are as they were.
+        """
+        for passed_over in [old for old in self._manager.all_steps() if old >= step]:
+            self._manager.delete(passed_over)
         arguments = ocp.args.Composite(
-            state=ocp.args.StandardSave(tree), digests=ocp.args.JsonSave(digests(tree))
+            state=ocp.args.StandardSave([tree]), digests=ocp.args.JsonSave(digests(tree))
         )
-        self._manager.save(step, args=arguments, force=True)
+        try:
+            with _quiet():
+                self._manager.save(step, args=arguments, force=True)
+        except Exception as error:
+            for unfinished in self._directory.glob("*.orbax-checkpoint-tmp"):
+                shutil.rmtree(unfinished, ignore_errors=True)  # a full disk is not kept full
+            if code := re.search(r"os_error_code='(\d+)'", str(error)):
+                number = int(code[1])
+                raise OSError(number, os.strerror(number), str(self._directory)) from error
+            raise
+        folder = self._directory / str(step)
+        part = folder / (FILES + ".part")
+        part.write_text(json.dumps(_file_digests(folder)))
+        part.replace(folder / FILES)
+
+    def _check_files(self, step: int) -> None:
+        """Raises `ValueError` where a file of a step is not what was written."""
+        folder = self._directory / str(step)
+        if (folder / FILES).exists():  # a kill may have come between the step and its digests
+            written, found = json.loads((folder / FILES).read_text()), _file_digests(folder)
+            for name in sorted(written.keys() | found.keys()):
+                if written.get(name) != found.get(name):
+                    raise ValueError(f"{name} has changed")
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """The newest undamaged step and its tree, or None where there is none.
@@ -68,17 +137,19 @@ class Checkpoints:
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
         arguments = ocp.args.Composite(
-            state=ocp.args.StandardRestore(jax.tree.map(abstract, like)),
+            state=ocp.args.StandardRestore([jax.tree.map(abstract, like)]),
             digests=ocp.args.JsonRestore(),
         )
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                found = self._manager.restore(step, args=arguments)
+                self._check_files(step)
+                with _quiet():
+                    found = self._manager.restore(step, args=arguments)
             except Exception as error:  # Orbax raises whatever its readers raise
-                reason = str(error).strip().splitlines() or [type(error).__name__]
-                self._say(f"checkpoint {step} cannot be read ({reason[0][:200]}): passed over")
+                self._say(f"checkpoint {step} cannot be used ({_reason(error)}): passed over")
                 continue
-            if digests(found["state"]) == found["digests"]:
-                return step, found["state"]
+            [tree] = found["state"]  # in a list, for Orbax takes no array alone
+            if digests(tree) == found["digests"]:
+                return step, tree
             self._say(f"checkpoint {step} is damaged (its digest differs): passed over")
         return None

@@ -9,8 +9,10 @@ Exit status: 0 done; 2 bad input or argument (one sentence, no traceback); 1 a f
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import pathlib
+import re
 import shlex
 import signal
 import sys
@@ -95,18 +97,15 @@ def parse(
 
 def _complaint(read: Callable[[], Any]) -> str:
     """What tyro says of bad arguments, out of its box, as one sentence."""
-    box, columns = io.StringIO(), os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "10000"  # no line breaks inside the sentence
-    try:
-        with contextlib.redirect_stderr(box), contextlib.suppress(SystemExit):
-            read()
-    finally:
-        os.environ.pop("COLUMNS")
-        if columns is not None:
-            os.environ["COLUMNS"] = columns
-    lines = [line.strip("│ ") for line in box.getvalue().splitlines()[1:]]
-    sentence = " ".join(lines[: next(i for i, line in enumerate(lines) if line.startswith("──"))])
-    return sentence.removeprefix("Error parsing config: ") + "; see --help"
+    box = io.StringIO()
+    with contextlib.redirect_stderr(box), contextlib.suppress(SystemExit):
+        read()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box.getvalue())  # colours, on a terminal
+    lines = [line.strip("│ ") for line in plain.splitlines()[1:]]  # without the box's title
+    is_rule = lambda line: not line.strip("─-")
+    below = itertools.dropwhile(is_rule, lines)
+    sentence = " ".join(itertools.takewhile(lambda line: not is_rule(line), below))
+    return sentence.removeprefix("Error parsing config: ").rstrip(".") + "; see --help"
 
 
 def keep_compiled() -> None:
@@ -196,7 +195,7 @@ def _end(status: int, sentence: str) -> int:
     return status
 
 
-def in_range(config: Any, **limits: tuple[float, float]) -> None:
+def in_range(config: Any, **limits: tuple[int | float, int | float]) -> None:
     """Checks numbers of a configuration, for its `__post_init__`.
 
     Args:
@@ -204,14 +203,11 @@ def in_range(config: Any, **limits: tuple[float, float]) -> None:
       limits: least and greatest value by field; of a tuple every element is checked.
 
     Raises:
-      InputError: a number is outside, or not a number, or a tuple is empty.
+      InputError: a number is outside, or not a number, or a tuple is empty or repeats one.
     """
     for field, (low, high) in limits.items():
-        value = getattr(config, field)
-        flag = "--" + field.replace("_", "-")
-        if value == ():
-            raise InputError(f"{flag} expects at least one number from {low} to {high}")
-        for number in value if isinstance(value, tuple) else (value,):
+        flag, numbers = _elements(config, field, f"number from {low} to {high}")
+        for number in numbers:
             if not low <= number <= high:
                 raise InputError(f"{flag} is {number}; expected a number from {low} to {high}")
 
@@ -224,12 +220,22 @@ def known(config: Any, **tables: Mapping[str, Any]) -> None:
       tables: what may be named, by field; of a tuple every element is checked.
 
     Raises:
-      InputError: a name is not in its table, or a tuple is empty.
+      InputError: a name is not in its table, or a tuple is empty or repeats one.
     """
     for field, table in tables.items():
-        value = getattr(config, field)
-        flag = "--" + field.replace("_", "-")
-        if value == ():
-            raise InputError(f"{flag} expects at least one of {', '.join(table)}")
-        for name in value if isinstance(value, tuple) else (value,):
+        flag, names = _elements(config, field, f"of {', '.join(table)}")
+        for name in names:
             lookup(table, name, f"value of {flag}")
+
+
+def _elements(config: Any, field: str, expected: str) -> tuple[str, tuple]:
+    """The option of a field, and its values, of which there are some and none twice."""
+    value = getattr(config, field)
+    values = value if isinstance(value, tuple) else (value,)
+    flag = "--" + field.replace("_", "-")
+    if not values:
+        raise InputError(f"{flag} expects at least one {expected}")
+    for one in values:
+        if values.count(one) > 1:
+            raise InputError(f"{flag} names {one} twice")
+    return flag, values

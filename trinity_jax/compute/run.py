@@ -86,8 +86,12 @@ class Run:
             self._lock = open(self.directory / "run.lock", "a+")  # noqa: SIM115
         except OSError as error:
             raise InputError(f"--out {directory}: cannot write there ({error.strerror})") from error
-        self._claim(restart)
-        self._checkpoints = Checkpoints(self.directory / "checkpoints", self.say)
+        try:
+            self._claim(restart)
+            self._checkpoints = Checkpoints(self.directory / "checkpoints", self.say)
+        except BaseException:
+            self._lock.close()
+            raise
 
     def _claim(self, restart: bool) -> None:
         try:
@@ -95,7 +99,6 @@ class Run:
         except OSError as error:
             self._lock.seek(0)
             owner = self._lock.read().strip() or "another process"
-            self._lock.close()
             raise InputError(f"--out {self.directory} is in use by {owner}") from error
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -106,10 +109,15 @@ class Run:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         asked = {"experiment": self.name, "config": self.config}
         path = self.directory / "config.json"
-        if path.exists():
+        begun = [*self.directory.glob("records.jsonl"), *self.directory.glob("checkpoints/*")]
+        if path.exists() and begun:  # a run that got nowhere may be put right
             self._compare(path, asked)
         else:
             _replace(path, json.dumps(asked, indent=1) + "\n")
+        for name in ("records.jsonl", "timings.jsonl"):
+            path = self.directory / name
+            if path.exists():  # so that nothing is appended to half a line
+                _replace(path, "".join(line + "\n" for line in _whole_lines(path)))
 
     def _compare(self, path: Path, asked: Mapping[str, Any]) -> None:
         try:
@@ -178,8 +186,8 @@ class Run:
             start, state = (0, jax.jit(init)()) if found is None else (found[0] + 1, found[1])
             path = self.directory / "records.jsonl"
             if path.exists():
-                kept = [line for line in _whole_lines(path) if json.loads(line)["round"] < start]
-                _replace(path, "".join(line + "\n" for line in kept))
+                kept = [json.dumps(row) + "\n" for row in _rows(path) if row["round"] < start]
+                _replace(path, "".join(kept))
         if start:
             self.say(f"resumed in {self.directory}: {start} rounds are done")
         return start, state
@@ -240,8 +248,7 @@ class Run:
 
     def records(self) -> list[dict[str, Any]]:
         """Every measurement committed."""
-        path = self.directory / "records.jsonl"
-        return [json.loads(line) for line in _whole_lines(path)] if path.exists() else []
+        return _rows(self.directory / "records.jsonl")
 
     def finish(self, headline: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """Writes summary.json and returns what is in it.
@@ -251,8 +258,7 @@ class Run:
           more: further entries beside it.
         """
         seconds: dict[str, float] = {}
-        for line in _whole_lines(self.directory / "timings.jsonl"):
-            row = json.loads(line)
+        for row in _rows(self.directory / "timings.jsonl"):
             seconds[row["phase"]] = round(seconds.get(row["phase"], 0) + row["seconds"], 3)
         summary = {
             "experiment": self.name,
@@ -295,4 +301,19 @@ def _append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _whole_lines(path: Path) -> list[str]:
     """The lines of a file; one that a kill cut short, and so has no line end, is left out."""
-    return path.read_text().split("\n")[:-1]
+    return path.read_text(errors="replace").split("\n")[:-1]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """What the lines of a file hold; none where there is no file.
+
+    Raises:
+      Failure: a line is not what was written.
+    """
+    rows = []
+    for number, line in enumerate(_whole_lines(path) if path.exists() else (), 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise Failure(f"{path}, line {number} is damaged; begin anew with --restart") from error
+    return rows

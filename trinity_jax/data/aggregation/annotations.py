@@ -55,11 +55,12 @@ def annotations(item, worker, label, dims: Dims | None = None) -> tuple[Annotati
     shapes = {name: column.shape for name, column in columns.items()}
     if len(set(shapes.values())) > 1 or columns["item"].ndim != 1 or not columns["item"].size:
         raise InputError(f"item, worker and label must be equally long and not empty, not {shapes}")
-    if dims is None:
-        dims = Dims(*(column.max() + 1 for column in columns.values()))
-    for (name, column), size in zip(columns.items(), dims, strict=True):
+    for name, column in columns.items():
         if not np.issubdtype(column.dtype, np.integer):
             raise InputError(f"{name} must hold integers, not {column.dtype}")
+    if dims is None:
+        dims = Dims(*(int(column.max()) + 1 for column in columns.values()))
+    for (name, column), size in zip(columns.items(), dims, strict=True):
         wrong = np.flatnonzero((column < 0) | (column >= size))
         if wrong.size:
             raise InputError(f"{name}[{wrong[0]}] is {column[wrong[0]]}, not in [0, {size})")
@@ -100,7 +101,9 @@ def evidence(
 
 
 def purchase(
-    table: Annotations, redundancy: Int[Array, ""] | int, budget: int | None = None
+    table: Annotations,
+    redundancy: Int[Array, ""] | int,
+    budget: Int[Array, ""] | int | None = None,
 ) -> Annotations:
     """Keeps the first `redundancy` annotations of each item, of as many items as `budget` pays.
 
@@ -113,8 +116,8 @@ def purchase(
       The same rows; weight 0 for those not bought.
     """
     position = jnp.arange(table.item.shape[0])
-    first = jax.ops.segment_min(position, table.item, position.size, indices_are_sorted=True)
-    kept = position - first[table.item] < redundancy
+    first = jax.lax.cummax(jnp.where(jnp.diff(table.item, prepend=-1) > 0, position, 0))
+    kept = position - first < redundancy
     if budget is not None:
         kept &= table.item < budget // redundancy
     return table._replace(weight=table.weight * kept)
