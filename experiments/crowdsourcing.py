@@ -3,14 +3,12 @@
     python -m experiments.crowdsourcing                 digits, 10 seeds: 2 minutes on 2 cores
     python -m experiments.crowdsourcing --data npz:DIR  your images, a small convolutional network
     python -m experiments.crowdsourcing --data csv:DIR  your annotators, accuracy of the labels only
-    python -m experiments.crowdsourcing --data labelme:DIR  annotators of photographs, see labelme.py
 
 Simulated workers label images r times each until the budget is spent; a network is trained on what
 each method makes of the labels, and tested on clean ones. In the paper (ImageNet, 1.2 million
 annotations) one label an item is best for every method, and model-bootstrapped EM (MBEM) is 0.4 to
 7 points of top-1 error better than majority vote there.
-
-A. Khetan, Z. C. Lipton, A. Anandkumar. Learning From Noisy Singly-labeled Data. ICLR 2018.
+Khetan, Lipton, Anandkumar. Learning From Noisy Singly-labeled Data. ICLR 2018.
 """
 
 import dataclasses

@@ -10,38 +10,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import figures
-from trinity_jax.algorithms.em import EM, fit_until
 from trinity_jax.algorithms.statistics import accuracy, interval
 from trinity_jax.compute import mesh, replicas
 from trinity_jax.compute.run import Run
 from trinity_jax.data import sources
-from trinity_jax.data.aggregation import dawid_skene, majority, one_coin
+from trinity_jax.data.aggregation.aggregators import AGGREGATORS, aggregate
 from trinity_jax.data.aggregation.annotations import Dims, annotations, purchase, shuffle
 from trinity_jax.types import InputError, choose
 
-METHODS = {
-    "majority": majority.majority,
-    "dawid_skene": dawid_skene.dawid_skene,
-    "dawid_skene_map": dawid_skene.dawid_skene_map,
-    "one_coin": one_coin.one_coin,
-}
+QUICK = ("majority", "wawa", "dawid_skene", "dawid_skene_map", "one_coin", "ibcc")  # by default
 
 
 def make_draw(methods: list[str], dims: Dims):
     """`draw(t, (table, truth), replica) -> metrics`: one draw of annotations, one method."""
-    aggregators: list[EM] = [METHODS[name](dims) for name in methods]
 
     def draw(t, data, replica):
         table, truth = data
         key = jax.random.fold_in(jax.random.key(0), t)  # the same for all: differences are paired
         key_draw, key_fit = jax.random.split(key)
         bought = purchase(shuffle(key_draw, table), replica["redundancy"])
-        fits = [
-            lambda em=em: fit_until(em, key_fit, bought, tolerance=1e-5, max_steps=500)
-            for em in aggregators
-        ]
-        logs = [lambda f=f: f().state.log_posterior for f in fits]
-        log_posterior = jax.lax.switch(replica["method"], logs)
+        answers = [lambda name=name: aggregate(name, key_fit, bought, dims) for name in methods]
+        log_posterior = jax.lax.switch(replica["method"], answers)
         return {"label_accuracy": accuracy(log_posterior, truth)}
 
     return draw
@@ -49,12 +38,14 @@ def make_draw(methods: list[str], dims: Dims):
 
 def experiment(config, run: Run) -> None:
     """Draws as often as there are seeds, and reports."""
-    methods = choose(METHODS, config.methods, "method without a network")
     with run.phase("load", f"reading {config.data}"):
         crowd = sources.crowd(config.data)
     if (crowd.truth < 0).all():
         raise InputError(f"{config.data}: expected a truth.csv to measure accuracy against")
     dims = Dims(len(crowd.items), len(crowd.workers), len(crowd.labels))
+    methods = choose(AGGREGATORS, config.methods or QUICK, "aggregator")
+    if dims.labels != 2 and any(AGGREGATORS[name].binary for name in methods):
+        raise InputError(f"{config.data} has {dims.labels} labels, and one of --methods takes two")
     table, dims = annotations(crowd.item, crowd.worker, crowd.label, dims)
     run.say(
         f"{dims.items} items, {dims.workers} workers, {dims.labels} labels, {len(crowd.item)} "

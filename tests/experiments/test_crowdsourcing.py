@@ -361,7 +361,7 @@ def test_real_annotators_need_truth_and_methods_without_a_network(main, crowd, t
     words = ["--data", f"csv:{folder}", "--out", str(tmp_path / "out")]
     status, _, err = main([*words, "--methods", "mbem"])
     assert status == 2
-    assert "unknown method without a network 'mbem'" in err
+    assert "unknown aggregator 'mbem'" in err
     (folder / "truth.csv").unlink()
     status, _, err = main(words)
     assert status == 2

@@ -115,7 +115,8 @@ def test_purchase_spends_the_budget():
 def test_shuffle_orders_the_labels_of_each_item_at_random():
     num_draws, size = 2000, len(ITEM)
     table = RAGGED._replace(weight=np.arange(10) / 16)
-    keys = jax.random.split(jax.random.key(0), num_draws)
+    # "rbg" keys: their programs compile in half the time.
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), num_draws)
     shuffled = jax.jit(jax.vmap(shuffle, (0, None)))(keys, table)
     worker = np.array(shuffled.worker)
     np.testing.assert_array_equal(shuffled.item, np.tile(ITEM, (num_draws, 1)))

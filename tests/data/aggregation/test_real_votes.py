@@ -18,6 +18,8 @@ from trinity_jax.data.aggregation.kos import kos
 from trinity_jax.data.aggregation.m_msr import m_msr
 from trinity_jax.data.aggregation.weighted_vote import iwmv, wawa, zero_based_skill
 
+pytestmark = pytest.mark.slow  # minutes of compiling
+
 METHODS = (majority.majority, wawa, iwmv, zero_based_skill)
 TOLERANCE = (0.002, 0.002, 0.01, 0.01)
 ACCURACY = {  # of the methods above, and of KOS where there are two labels

@@ -53,7 +53,7 @@ def m_msr(dims: Dims) -> EM:
     def init(key, table, /):
         del key
         met, correlation = _correlation(table, dims)
-        factor = jnp.where(met.any(1), 0.5, 0)  # 0 for whoever met nobody, and it stays so
+        factor = 0.5 * met.any(1).astype(correlation.dtype)  # who met nobody stays at 0
         log_posterior = jnp.log(soft_vote(table, dims))
         return State(log_posterior, factor, factor, _sign(correlation), correlation, met)
 

@@ -57,6 +57,8 @@ def raykar(
         log_confusion = confusion(table, state.log_posterior)
         log_posterior, log_likelihood = expectation(table, dims, log_confusion, log_probs)
         change = largest_change(log_posterior, state.log_posterior)
-        return State(log_posterior, log_confusion), Info(log_likelihood / table.weight.sum(), change)
+        return State(log_posterior, log_confusion), Info(
+            log_likelihood / table.weight.sum(), change
+        )
 
     return EM(init, step)

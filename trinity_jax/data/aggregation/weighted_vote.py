@@ -113,7 +113,9 @@ def _tie(log_posterior: Float[Array, "item label"]) -> Float[Array, "item label"
 
 def _winners(log_posterior: Float[Array, "item label"]) -> Float[Array, "item label"]:
     """All mass on the best label, the first of tied ones."""
-    return jax.nn.one_hot(log_posterior.argmax(1), log_posterior.shape[1])
+    return jax.nn.one_hot(
+        log_posterior.argmax(1), log_posterior.shape[1], dtype=log_posterior.dtype
+    )
 
 
 def _votes(dims: Dims, weigh, answer) -> EM:
