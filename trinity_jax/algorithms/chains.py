@@ -24,7 +24,7 @@ class Beliefs(NamedTuple):
     Attributes:
       log_marginal: log P(label of the token | its sequence).
       transitions: the probability of each step (from, to), added up over the steps that count.
-      log_likelihood: of the sequences that each token begins or goes on: log P(x_t | x_{<t}).
+      log_likelihood: log P(x_t | x_{<t}) of each token; a sequence's is the sum over its tokens.
     """
 
     log_marginal: Float[Array, "token label"]

@@ -100,7 +100,8 @@ def _sign(correlation: Float[Array, "worker worker"]) -> Float[Array, " worker"]
         return x / jnp.where(size > 0, size, 1)
 
     x = jax.lax.fori_loop(0, POWER_STEPS, multiply, jnp.ones_like(correlation[0]))
-    return jnp.where(x * jnp.where(x.sum() < 0, -1, 1) < 0, -1.0, 1.0)
+    negative = jnp.where(x.sum() < 0, x > 0, x < 0)
+    return jnp.where(negative, -1, 1).astype(x.dtype)
 
 
 def _robust_factor(
@@ -134,7 +135,7 @@ def _log_odds(
     Whoever met nobody counts as hardly better than chance, and so only where nobody else votes.
     """
     alone = ~state.met.any(1)
-    noise = 1 / jnp.sqrt(labelled(table, dims).sum())  # of an agreement rate
+    noise = labelled(table, dims).sum(dtype=left.dtype) ** -0.5  # of an agreement rate
     ratio = jnp.linalg.norm(right) / jnp.maximum(jnp.linalg.norm(left), SMALLEST)
     skill = jnp.where(alone, noise, state.sign * left * jnp.sqrt(ratio))
     skill = jnp.clip(skill, noise - 1 / max(dims.labels - 1, 1), 1 - noise)

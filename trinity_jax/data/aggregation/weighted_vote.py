@@ -64,7 +64,7 @@ def zero_based_skill(dims: Dims) -> EM:
     """
 
     def weigh(state, table):
-        rate = 0.5 ** ((state.num_rounds + 1) // 20)
+        rate = jnp.exp2(-((state.num_rounds + 1) // 20).astype(state.weight.dtype))
         skill = agreement(table, dims, _winners(state.log_posterior))
         return state.weight + rate * (skill - state.weight), skill
 
