@@ -160,7 +160,8 @@ def main(config: Config):
     print(f"{'images/s':>24}{'min - max':>14}{'/native':>9}{'/torch':>9}{'first call':>12}")
     for name, rate in rates.items():
         span = f"{min(rate):.0f} - {max(rate):.0f}"
-        peers = f"native, {name.split()[1]}".replace("map", "scan"), "torch, steps"
+        loop = name.split()[1]
+        peers = f"native, {'scan' if loop == 'map' else loop}", "torch, steps"
         ratios = [f"{median[name] / median.get(peer, np.nan):9.2f}" for peer in peers]
         print(f"{name:16}{median[name]:8.0f}{span:>14}{''.join(ratios)}{first[name]:10.1f} s")
     if config.out:

@@ -156,7 +156,7 @@ def test_leaves_have_digests_of_their_own(copy):
     shutil.copytree(copy / "6/digests", copy / "7/digests")
     found, said = restore(copy)
     check(found, 6)
-    assert said == ["checkpoint 7 is damaged (its digest differs): passed over"]
+    assert said == ["checkpoint 7 cannot be used (its digest differs): passed over"]
 
 
 def test_where_all_is_damaged_nothing_is_restored(copy):
@@ -180,19 +180,26 @@ def test_a_run_goes_on_over_damaged_steps(copy):
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("leaf", "form", "expected"),
     [
-        {"half": jax.ShapeDtypeStruct((2, 3), jnp.float16)},
-        {"half": jax.ShapeDtypeStruct((2, 4), jnp.bfloat16)},
-        {"count": jax.ShapeDtypeStruct((), jnp.float32)},
-        {"more": jax.ShapeDtypeStruct((), jnp.float32)},
+        (
+            "half",
+            jax.ShapeDtypeStruct((2, 3), jnp.float16),
+            "bfloat16 (2, 3), expected float16 (2, 3)",
+        ),
+        ("half", jax.ShapeDtypeStruct((2, 4), jnp.bfloat16), "(2, 3), expected bfloat16 (2, 4)"),
+        ("count", jax.ShapeDtypeStruct((), jnp.float32), "int32 (), expected float32 ()"),
+        ("more", jax.ShapeDtypeStruct((), jnp.float32), "None, expected float32 ()"),
     ],
     ids=["type", "shape", "whole number", "leaf"],
 )
-def test_a_tree_of_another_form_is_not_forced_into_ours(copy, other):
-    found, said = restore(copy, {**LIKE, **other})
+def test_a_tree_of_another_form_is_not_forced_into_ours(copy, leaf, form, expected):
+    """Orbax would cast it, to infinity if need be."""
+    found, said = restore(copy, {**LIKE, leaf: form})
     assert found is None
     assert len(said) == 2
+    assert said[0].startswith("checkpoint 7 ")
+    assert expected in said[0]
 
 
 def test_a_step_that_does_not_fit_on_the_disk_leaves_the_others(copy):

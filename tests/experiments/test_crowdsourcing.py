@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import crowdsourcing
+from experiments import crowdsourcing, real_annotators
 from trinity_jax.algorithms.em import fit_until
 from trinity_jax.compute import program
 from trinity_jax.data.aggregation.annotations import annotations

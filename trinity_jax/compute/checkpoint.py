@@ -26,15 +26,22 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 FILES = "files.json"  # in the folder of a step: digests of the files beside it
 
 
+def forms(tree: Any) -> dict[str, str]:
+    """Type and shape of each leaf, by path."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{leaf.dtype} {leaf.shape}" for path, leaf in leaves}
+
+
 def digests(tree: Any) -> dict[str, str]:
-    """sha256 of each leaf's type, shape and bytes, by path."""
-    result = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    """Type and shape of each leaf, and the sha256 of these and its bytes; by path."""
+
+    def digest(form, leaf):
         is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-        header = f"{leaf.dtype} {leaf.shape} ".encode()
-        result[jax.tree_util.keystr(path)] = hashlib.sha256(header + array.tobytes()).hexdigest()
-    return result
+        return f"{form} {hashlib.sha256(form.encode() + array.tobytes()).hexdigest()}"
+
+    with_forms = zip(forms(tree).items(), jax.tree.leaves(tree), strict=True)
+    return {path: digest(form, leaf) for (path, form), leaf in with_forms}
 
 
 def _file_digests(folder: Path) -> dict[str, str]:
@@ -58,9 +65,13 @@ def _quiet() -> Iterator[None]:
         logger.disabled = before
 
 
-def _reason(error: Exception) -> str:
-    """What an error says, in a line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _check_forms(written: dict[str, str], like: Any) -> None:
+    """Raises `ValueError` where a leaf is not what is asked for: Orbax would cast it."""
+    expected = forms(like)
+    found = {path: digest.rsplit(" ", 1)[0] for path, digest in written.items()}
+    for path in sorted(expected.keys() | found.keys()):
+        if expected.get(path) != found.get(path):
+            raise ValueError(f"{path} is {found.get(path)}, expected {expected.get(path)}")
 
 
 class Checkpoints:
@@ -136,20 +147,22 @@ class Checkpoints:
             sharding = getattr(leaf, "sharding", None) or device
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
-        arguments = ocp.args.Composite(
-            state=ocp.args.StandardRestore([jax.tree.map(abstract, like)]),
-            digests=ocp.args.JsonRestore(),
-        )
+        state = ocp.args.StandardRestore([jax.tree.map(abstract, like)])
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 self._check_files(step)
                 with _quiet():
-                    found = self._manager.restore(step, args=arguments)
+                    written = self._restore(step, digests=ocp.args.JsonRestore())
+                    _check_forms(written, like)
+                    [tree] = self._restore(step, state=state)  # in a list, as it was saved
+                if digests(tree) == written:
+                    return step, tree
+                reason = "its digest differs"
             except Exception as error:  # Orbax raises whatever its readers raise
-                self._say(f"checkpoint {step} cannot be used ({_reason(error)}): passed over")
-                continue
-            [tree] = found["state"]  # in a list, for Orbax takes no array alone
-            if digests(tree) == found["digests"]:
-                return step, tree
-            self._say(f"checkpoint {step} is damaged (its digest differs): passed over")
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            self._say(f"checkpoint {step} cannot be used ({reason}): passed over")
         return None
+
+    def _restore(self, step: int, **item: ocp.args.CheckpointArgs) -> Any:
+        [(name, arguments)] = item.items()
+        return self._manager.restore(step, args=ocp.args.Composite(**{name: arguments}))[name]

@@ -117,7 +117,8 @@ def mixture_errors(key, workers, quality):
 
 @pytest.mark.parametrize(("workers", "quality"), [(hammer_spammer, 0.2), (class_wise, 0.2)])
 def test_labels_given_once_tell_good_workers_from_bad(workers, quality):
-    runs = [mixture_errors(jax.random.key(seed), workers, quality) for seed in range(3)]
+    # "rbg" keys: their programs compile in half the time.
+    runs = [mixture_errors(jax.random.key(seed, impl="rbg"), workers, quality) for seed in range(3)]
     vote, learned, oracle, clean = np.mean(runs, axis=0)
     assert clean < min(learned, oracle)
     assert learned < 0.9 * vote  # the vote alone cannot tell, however it is aggregated
@@ -129,7 +130,7 @@ def test_confusions_need_no_redundancy():
 
     @functools.partial(jax.jit, static_argnums=0)
     def error(redundancy):
-        keys = jax.random.split(jax.random.key(0), 3)
+        keys = jax.random.split(jax.random.key(0, impl="rbg"), 3)
         dims = Dims(MIXTURE.items // redundancy, *MIXTURE[1:])
         truth = jax.random.randint(keys[0], (dims.items,), 0, dims.labels)
         confusion = hammer_spammer(keys[1], dims, 0.2)

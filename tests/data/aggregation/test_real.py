@@ -52,6 +52,6 @@ def test_accuracy(name, real_data):
     sizes = Dims(len(truth), worker.max() + 1, max(label.max(), truth.max()) + 1)
     table, dims = annotations(item, worker, label, sizes)
     for make, expected in zip(METHODS, EXPECTED[name], strict=True):
-        fit = jax.jit(lambda key, make=make: fit_until(make(dims), key, table, max_steps=500))
-        found = accuracy(fit(jax.random.key(0)).state.log_posterior, jnp.asarray(truth))
+        fit = jax.jit(functools.partial(fit_until, make(dims), max_steps=500))
+        found = accuracy(fit(jax.random.key(0), table).state.log_posterior, jnp.asarray(truth))
         assert float(found) == pytest.approx(expected, abs=0.002), make

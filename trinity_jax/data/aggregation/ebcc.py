@@ -61,7 +61,8 @@ def ebcc(
       concentration: a_pi, small where few of them are used.
       prior: pseudo-counts of the confusions, broadcast to [worker, truth, label]; by default 4 on
         the diagonal and 1 elsewhere.
-      class_prior: alpha, pseudo-counts of the classes; by default 1. The authors also count votes.
+      class_prior: alpha, pseudo-counts of the classes; by default 1 each. The authors
+        report results with the soft votes, summed over items.
     """
     prior = pseudo_counts(dims, everywhere=1.0, diagonal=3.0) if prior is None else prior
     class_prior = jnp.ones(1) if class_prior is None else class_prior

@@ -13,7 +13,7 @@ with E[log p_k] = digamma(nu[k]) - digamma(sum_k nu[k]). No round lowers the bou
 
 H.-C. Kim, Z. Ghahramani. Bayesian classifier combination. AISTATS 2012. Variational as in
 Y. Li, B. Rubinstein, T. Cohn. Exploiting worker correlation for label aggregation in crowdsourcing.
-ICML 2019, section 3.
+ICML 2019.
 """
 
 from typing import NamedTuple
