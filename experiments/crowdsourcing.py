@@ -170,8 +170,8 @@ def experiment(config: Config, run: Run) -> None:
         data = sources.images(config.data, prefix=config.prefix)
     dims = Dims(len(data.train_labels), config.num_workers, len(data.labels))
     budget = config.budget or dims.items
-    if not max(config.redundancies) <= budget <= dims.items:
-        raise InputError(f"--budget {budget}: expected --redundancies to {dims.items} items")
+    if not (least := max(config.redundancies)) <= budget <= dims.items:
+        raise InputError(f"--budget is {budget}; expected {least} (one item) to {dims.items}")
     rows, replica = replicas.grid(
         seed=range(config.seeds),
         workers=config.workers,

@@ -10,12 +10,11 @@ from trinity_jax.algorithms.losses import weighted_cross_entropy
 
 
 def problem(seed, batch=16, labels=5):
-    logits, target, weight = jax.random.split(jax.random.key(seed), 3)
-    return (
-        3 * jax.random.normal(logits, (batch, labels)),
-        jax.nn.softmax(2 * jax.random.normal(target, (batch, labels))),
-        jax.random.uniform(weight, (batch,)),
-    )
+    draw = np.random.default_rng(seed)
+    logits = 3 * draw.normal(size=(batch, labels))
+    target = draw.dirichlet(np.ones(labels), batch)
+    parts = (logits, target, draw.uniform(size=batch))
+    return tuple(jnp.asarray(part, jnp.float32) for part in parts)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -153,11 +153,11 @@ def test_a_step_is_nesterov_s():
         logits = how.network.apply(params, {}, EXAMPLES.inputs[EXAMPLES.row])
         return weighted_cross_entropy(logits, EXAMPLES.target, EXAMPLES.weight)
 
-    gradient = jax.grad(loss)(START.params)
+    start_loss, gradient = jit(jax.value_and_grad(loss))(START.params)
     step = lambda p, g: p - 0.1 * 1.9 * (g + 1e-3 * p)
     found, value = run(jax.random.key(2), how, START, EXAMPLES, 1)
     check_close(found.params, jax.tree.map(step, START.params, gradient))
-    np.testing.assert_allclose(value, loss(START.params), rtol=1e-5)
+    np.testing.assert_allclose(value, start_loss, rtol=1e-5)
 
 
 def test_the_loss_is_the_mean_over_the_last_epoch():
@@ -192,7 +192,7 @@ def test_replicas_are_a_vmap():
     existing = jnp.array([30, 11, 20])
     keys = jax.random.split(jax.random.key(7), 3)
     targets = jnp.stack([jnp.roll(EXAMPLES.target, k, axis=1) for k in range(3)])
-    states = jax.vmap(lambda key: begin(key, HOW, EXAMPLES.inputs))(keys)
+    states = jit(jax.vmap(lambda key: begin(key, HOW, EXAMPLES.inputs)))(keys)
 
     def one(key, state, target, existing, epochs):
         examples = EXAMPLES._replace(target=target, existing=existing)
@@ -218,9 +218,8 @@ def test_logistic_regression_finds_the_labels_frequencies():
     np.testing.assert_allclose(found, target, atol=0.01)
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_images_are_learnt(augment):
-    """Bars and checks in bytes, hidden in noise: four kinds, told apart on images not seen."""
+def test_images_are_learnt():
+    """Stripes and checks in noise, shifted and mirrored: four kinds, on images not seen."""
     stripes = np.indices((8, 8)) // 2 % 2
     kinds = np.stack([stripes[0], stripes[1], stripes.sum(0) % 2, 0 * stripes[0]])
     draw = np.random.default_rng(0)
@@ -229,12 +228,11 @@ def test_images_are_learnt(augment):
     train_images, test_images = jnp.asarray(images[:200]), jnp.asarray(images[200:])
     target = jax.nn.one_hot(label[:200], LABELS)
     examples = Examples(train_images, jnp.arange(200), target, jnp.ones(200), 200)
-    how = nesterov(network("mlp", LABELS), 0.1, 1e-4, 32, augment=augment)
-    state, _ = run(
-        jax.random.key(0), how, begin(jax.random.key(1), how, train_images), examples, 12
-    )
+    how = nesterov(network("mlp", LABELS), 0.1, 1e-4, 32, augment=True)
+    state = begin(jax.random.key(1), how, train_images)
+    state, _ = run(jax.random.key(0), how, state, examples, 20)
     right = predict(how, state, test_images).argmax(1) == label[200:]
-    assert right.mean() > (0.5 if augment else 0.9)  # stripes shifted by two are other stripes
+    assert right.mean() > 0.9
 
 
 @pytest.mark.parametrize("batch_size", [4, 1024])

@@ -270,8 +270,8 @@ BAD = {
     "--methods majorty": "did you mean 'majority'",
     "--methods clean clean": "clean is named twice",
     "--network resnet": "did you mean 'resnet20'",
-    "--budget 10000000": "--budget 10000000: .*1437",
-    "--budget 2": "--budget 2: ",
+    "--budget 10000000": "--budget is 10000000; expected 7 .* to 1437",
+    "--budget 2": "--budget is 2; expected 7 ",
     "--budget -1": "--budget is -1",
     "--data digts": "did you mean 'digits'",
     "--data csv:/nope": "/nope: expected a folder, found nothing",
@@ -304,7 +304,7 @@ def test_a_wrong_argument_is_corrected_without_restart(main, tmp_path):
     assert main(["--data", "idx:/nope", "--out", str(tmp_path)])[0] == 2
     status, _, err = main(["--budget", "2", "--out", str(tmp_path)])
     assert status == 2
-    assert "--budget 2" in err
+    assert "--budget is 2" in err
 
 
 def test_help_teaches(main):

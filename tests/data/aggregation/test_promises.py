@@ -34,7 +34,8 @@ class Problem(NamedTuple):
 def sharpened(key, posterior):
     """In place of a network: takes ties for the class that is commoner in all."""
     del key
-    return jnp.log(posterior + 0.1 * posterior.mean(axis=0, keepdims=True))
+    common = (posterior - 1 / posterior.shape[1]).sum(axis=0, keepdims=True)  # 0 of the unlabelled
+    return jax.nn.log_softmax(jnp.log(posterior + 0.1) + 0.02 * common)
 
 
 def one_coin_of_history(dims, history):
@@ -108,6 +109,7 @@ AXES = {
     "log_posterior": ("items", "labels"),
     "log_confusion": ("workers", "labels", "labels"),
     "log_prior": ("labels",),
+    "log_probs": ("items", "labels"),
     "skill": ("workers",),
 }
 

@@ -100,7 +100,7 @@ def update(
     confusion = log_confusion(table, dims, answers, strength)
     uniform = jnp.full(dims.labels, -jnp.log(dims.labels))
     log_prior = class_prior(table, dims, answers) if estimate_prior else uniform
-    log_posterior, _ = expectation(table, dims, confusion, log_prior + tau * log_probs)
+    log_posterior, _ = expectation(table, dims, confusion, log_prior[None] + tau * log_probs)
     return State(log_posterior, confusion, log_probs)
 
 
