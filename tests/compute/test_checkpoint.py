@@ -4,6 +4,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 from typing import NamedTuple
 
 import jax
@@ -200,6 +201,27 @@ def test_a_tree_of_another_form_is_not_forced_into_ours(copy, leaf, form, expect
     assert len(said) == 2
     assert said[0].startswith("checkpoint 7 ")
     assert expected in said[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_the_step_is_on_disk(copy, number):
+    """Orbax's threads would otherwise complain of being left alone."""
+
+    def handler(*_):
+        raise InterruptedError
+
+    before = signal.signal(number, handler)
+    try:
+        with Checkpoints(copy) as checkpoints:
+            save = checkpoints._manager.save
+            checkpoints._manager.save = lambda *a, **k: [signal.raise_signal(number), save(*a, **k)]
+            with pytest.raises(InterruptedError):
+                checkpoints.save(8, state(8))
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+    assert (copy / "8" / FILES).exists()
+    check(restore(copy)[0], 8)
 
 
 def test_a_step_that_does_not_fit_on_the_disk_leaves_the_others(copy):

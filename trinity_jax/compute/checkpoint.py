@@ -13,6 +13,8 @@ import logging
 import os
 import re
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,14 +57,25 @@ def _file_digests(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Orbax from logging, at length, the errors that it also raises."""
-    logger = logging.getLogger("absl")
+def _undisturbed() -> Iterator[None]:
+    """Calls Orbax: without its log, which repeats at length what it raises, and without signals.
+
+    Ctrl-C in the middle of it would leave threads that complain after the program's last word.
+    Signals come when the block is done.
+    """
+    logger, came = logging.getLogger("absl"), []
     before, logger.disabled = logger.disabled, True
+    main = threading.current_thread() is threading.main_thread()  # no others get signals
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    handlers = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
     try:
         yield
     finally:
         logger.disabled = before
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _check_forms(written: dict[str, str], like: Any) -> None:
@@ -89,7 +102,7 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
         self._directory = Path(directory).resolve()
-        with _quiet():
+        with _undisturbed():
             self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def __enter__(self):
@@ -106,14 +119,15 @@ class Checkpoints:
         Raises:
           OSError: it cannot be written; the steps before are as they were.
         """
-        for passed_over in [old for old in self._manager.all_steps() if old >= step]:
-            self._manager.delete(passed_over)
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave([tree]), digests=ocp.args.JsonSave(digests(tree))
         )
         try:
-            with _quiet():
+            with _undisturbed():
+                for passed_over in [old for old in self._manager.all_steps() if old >= step]:
+                    self._manager.delete(passed_over)
                 self._manager.save(step, args=arguments, force=True)
+                self._seal(step)
         except Exception as error:
             for unfinished in self._directory.glob("*.orbax-checkpoint-tmp"):
                 shutil.rmtree(unfinished, ignore_errors=True)  # a full disk is not kept full
@@ -121,6 +135,9 @@ class Checkpoints:
                 number = int(code[1])
                 raise OSError(number, os.strerror(number), str(self._directory)) from error
             raise
+
+    def _seal(self, step: int) -> None:
+        """Writes down what the files of a step are."""
         folder = self._directory / str(step)
         part = folder / (FILES + ".part")
         part.write_text(json.dumps(_file_digests(folder)))
@@ -151,7 +168,7 @@ class Checkpoints:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 self._check_files(step)
-                with _quiet():
+                with _undisturbed():
                     written = self._restore(step, digests=ocp.args.JsonRestore())
                     _check_forms(written, like)
                     [tree] = self._restore(step, state=state)  # in a list, as it was saved
