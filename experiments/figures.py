@@ -37,8 +37,8 @@ def save(figure, directory) -> None:
     plt.close(figure)
 
 
-def dots(axes: Axes, forms: dict, title: str, colour, **style) -> None:
-    """A row a name: mean and interval; `forms` is {name: interval form}."""
+def dots(axes: Axes, forms: dict, title: str, colour, least: float = 0, **style) -> None:
+    """A row a name: mean and interval; `forms` is {name: interval form}, shown from `least` on."""
     mean = [form["mean"] for form in forms.values()]
     ends = [form["interval"] or [form["mean"]] * 2 for form in forms.values()]
     error = [
@@ -49,3 +49,7 @@ def dots(axes: Axes, forms: dict, title: str, colour, **style) -> None:
     axes.errorbar(mean, names, xerr=error, fmt="o", markersize=4, color=colour, **style)
     axes.set(xlabel=title)
     axes.grid(axis="x", alpha=0.3)
+    for name, value in zip(names, mean, strict=True):
+        if value < least:  # off the scale, said in words
+            axes.text(least, name, f" < {value:.2f}", color=colour, va="center")
+            axes.set_xlim(left=least)

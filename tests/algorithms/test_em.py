@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trinity_jax.algorithms.em import EM, Info, fit, fit_until, largest_change
+from trinity_jax.algorithms.em import EM, Info, fit, fit_best, fit_until, largest_change
 
 
 class State(NamedTuple):
@@ -37,7 +37,8 @@ OBSERVED = np.array([[-1.0, -0.25]], np.float32)  # the objective is -1/2, -1/4,
 def test_largest_change_is_of_probabilities():
     old, new = np.log([[0.25, 0.75], [1, 1e-30]]), np.log([[0.5, 0.5], [1, 1e-20]])
     np.testing.assert_allclose(largest_change(jnp.array(new), jnp.array(old)), 0.25, rtol=1e-6)
-    nothing = jnp.array([-jnp.inf, 0.0])  # probabilities 0 and 1
+    assert largest_change(jnp.array(new), jnp.array(old), jnp.array([False, True])) < 1e-6
+    nothing = jnp.array([[-jnp.inf, 0.0]])  # probabilities 0 and 1
     assert largest_change(nothing, nothing) == 0
 
 
@@ -95,3 +96,36 @@ def test_lanes_that_have_converged_are_frozen():
     assert fitted.converged.all()
     distance = 0.5 ** np.array(expected) * np.array(lanes)[:, 0]
     np.testing.assert_allclose(fitted.info.objective, -distance, rtol=1e-6)
+
+
+def swinging():
+    """The objective of round t is the t-th of what is observed."""
+
+    def init(key, observed, /):
+        return State(jnp.zeros((1, 1)), jnp.zeros((), int))
+
+    def step(key, state, observed, /):
+        new = State(state.log_posterior - 1, state.drawn + 1)
+        return new, Info(observed[state.drawn], jnp.ones(()))
+
+    return EM(init, step)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "best", "stands"),
+    [((1.0, 3.0, 2.0, 3.0), 2, True), ((2.0, 1.0), 1, True), ((1.0, 2.0), 2, False)],
+)
+def test_fit_best_keeps_the_first_best_round(objectives, best, stands):
+    objectives = np.array(objectives, np.float32)
+    run = jax.jit(lambda key, o: fit_best(swinging(), key, o, len(objectives)))
+    fitted = run(jax.random.key(0), objectives)
+    assert (fitted.num_steps, fitted.state.drawn) == (best, best)
+    assert fitted.info.objective == max(objectives)
+    assert fitted.converged == stands
+    np.testing.assert_allclose(fitted.state.log_posterior, [[-best]])
+
+
+def test_fit_best_draws_what_fit_draws():
+    state, _ = fit(halving(noise=1.0), jax.random.key(0), OBSERVED, 5)
+    fitted = fit_best(halving(noise=1.0), jax.random.key(0), OBSERVED, 5)  # each round is better
+    np.testing.assert_allclose(fitted.state.drawn, state.drawn, rtol=1e-6)

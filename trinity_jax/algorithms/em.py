@@ -1,15 +1,15 @@
-"""Expectation-maximisation, and whatever else alternates: one protocol and two drivers.
+"""Expectation-maximisation, and whatever else alternates: one protocol and its drivers.
 
 Every method that repeats "believe the parameters, update the posterior" is an `EM`: two pure
 functions. The state holds what the next round needs (its `log_posterior` is the answer so far), the
-info what a person wants to see. Both drivers run under `jit` and `vmap`, over keys, priors or data.
+info what a person wants to see. All drivers run under `jit` and `vmap`, over keys, priors or data.
 """
 
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from trinity_jax.types import PRNGKey
 
@@ -46,9 +46,20 @@ class Info(NamedTuple):
     change: Float[Array, ""]
 
 
-def largest_change(new: Float[Array, "..."], old: Float[Array, "..."]) -> Float[Array, ""]:
-    """Largest difference of two arrays of log-probabilities, as probabilities."""
-    return jnp.abs(jnp.exp(new) - jnp.exp(old)).max()
+def largest_change(
+    new: Float[Array, "item label"],
+    old: Float[Array, "item label"],
+    observed: Bool[Array, " item"] | None = None,
+) -> Float[Array, ""]:
+    """Largest difference of two posteriors in logarithms, as probabilities.
+
+    Args:
+      new: log-probabilities.
+      old: log-probabilities.
+      observed: items that count; by default all.
+    """
+    change = jnp.abs(jnp.exp(new) - jnp.exp(old))
+    return (change if observed is None else jnp.where(observed[:, None], change, 0)).max()
 
 
 def fit(em: EM, key: PRNGKey, observed: Any, num_steps: int) -> tuple[Any, Info]:
@@ -63,6 +74,30 @@ def fit(em: EM, key: PRNGKey, observed: Any, num_steps: int) -> tuple[Any, Info]
         return em.step(jax.random.fold_in(key_step, t), state, observed)
 
     return jax.lax.scan(step, em.init(key_init, observed), jnp.arange(num_steps))
+
+
+def fit_best(em: EM, key: PRNGKey, observed: Any, num_steps: int) -> "Fitted":
+    """Runs `num_steps` rounds and keeps the one of the highest objective.
+
+    For algorithms whose rounds may do harm, and whose objective shows it.
+
+    Returns:
+      State and info of that round (the first of equals), its number, counted from 1, and whether
+      rounds after it did no better.
+    """
+    key_init, key_step = jax.random.split(key)
+
+    def step(carry, t):
+        state, best = carry
+        state, info = em.step(jax.random.fold_in(key_step, t), state, observed)
+        better = info.objective > best.info.objective
+        new = Fitted(state, info, t + 1, t + 1 < num_steps)
+        return (state, jax.tree.map(lambda n, b: jnp.where(better, n, b), new, best)), None
+
+    start = em.init(key_init, observed)
+    state, info = em.step(jax.random.fold_in(key_step, 0), start, observed)
+    first = Fitted(state, info, jnp.int32(1), jnp.bool_(num_steps > 1))
+    return jax.lax.scan(step, (state, first), jnp.arange(1, num_steps))[0][1]
 
 
 class Fitted(NamedTuple):

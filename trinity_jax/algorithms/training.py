@@ -71,8 +71,8 @@ class Recipe(NamedTuple):
 
 def nesterov(
     network: Network,
-    learning_rate: float,
-    weight_decay: float,
+    learning_rate: Float[Array, ""] | float,
+    weight_decay: Float[Array, ""] | float,
     batch_size: int,
     schedule: str = "linear_decay",
     augment: bool = False,

@@ -25,7 +25,7 @@ ROUNDS = 30
 @pytest.fixture(scope="module")
 def fitted():
     """Start, end and infos."""
-    em, key = ebcc(DIMS, 2, CONCENTRATION), lambda: jax.random.key(1)
+    em, key = ebcc(DIMS, 2, CONCENTRATION, class_prior=jnp.ones(1)), lambda: jax.random.key(1)
     start = em.init(jax.random.split(key())[0], TABLE)
     return start, *jax.jit(lambda key: fit(em, key, TABLE, ROUNDS))(key())
 
@@ -106,7 +106,10 @@ def test_start_divides_the_votes(fitted):
 
 def test_one_subtype_is_ibcc():
     fits = lambda em: jax.jit(lambda key: fit(em, key, TABLE, 10))(jax.random.key(0))
-    (state, info), (other, other_info) = fits(ebcc(DIMS, 1)), fits(ibcc(DIMS))
+    (state, info), (other, other_info) = (
+        fits(ebcc(DIMS, 1, class_prior=jnp.ones(1))),
+        fits(ibcc(DIMS)),
+    )
     np.testing.assert_allclose(state.log_posterior, other.log_posterior, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(info.objective, other_info.objective, rtol=1e-5)
     np.testing.assert_allclose(state.confusion[0], other.confusion, rtol=1e-4)

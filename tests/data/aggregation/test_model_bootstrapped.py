@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from trinity_jax.algorithms.em import fit
+from trinity_jax.algorithms.em import fit, fit_best
 from trinity_jax.data.aggregation import model_bootstrapped as mbem
 from trinity_jax.data.aggregation.annotations import Dims, annotations
 from trinity_jax.data.aggregation.dawid_skene import SMALLEST, expectation
@@ -143,3 +143,99 @@ def test_confusions_need_no_redundancy():
     expected = np.sqrt(0.1 * 0.9 / (20_000 / (100 * 10)))
     for redundancy in (1, 7):
         assert float(error(redundancy)) == pytest.approx(expected, rel=0.06)
+
+
+def constant(log_probs):
+    return lambda key, posterior: log_probs
+
+
+def test_soft_reference_counts_how_sure_the_model_is():
+    state = mbem.update(TABLE, DIMS, LOG_PROBS, reference=mbem.soft_reference)
+    probs, counts = np.exp(LOG_PROBS), np.zeros((3, 2, 2))
+    for item, worker, label in zip(TABLE.item, TABLE.worker, TABLE.label, strict=True):
+        counts[worker, :, label] += probs[item]
+    expected = counts / counts.sum(-1, keepdims=True)
+    np.testing.assert_allclose(np.exp(state.log_confusion), expected, atol=1e-6)
+
+
+def test_tau_and_prior_are_factors_of_the_posterior():
+    plain = mbem.update(TABLE, DIMS, LOG_PROBS, strength=1.0)
+    both = mbem.update(TABLE, DIMS, LOG_PROBS, strength=1.0, tau=0.5, estimate_prior=True)
+    share = np.log([1 / 4, 3 / 4])  # of the model's answers 0, 1, 1, 1
+    expected = jax.nn.log_softmax(plain.log_posterior + 0.5 * LOG_PROBS + share[None])
+    np.testing.assert_allclose(both.log_posterior, expected, atol=1e-5)
+
+
+def test_distilled_trains_on_the_first_models_answers():
+    seen = []
+
+    def fit_predict(key, posterior):
+        seen.append((jax.random.key_data(key), posterior))
+        return LOG_PROBS + len(seen)
+
+    posterior = soft_vote(TABLE, DIMS)
+    found = mbem.distilled(fit_predict)(jax.random.key(0), posterior)
+    assert len(seen) == 2
+    assert (seen[0][0] != seen[1][0]).any()
+    np.testing.assert_array_equal(seen[0][1], posterior)
+    np.testing.assert_array_equal(seen[1][1], [[1, 0], [0, 1], [0, 1], [0, 1]])
+    np.testing.assert_array_equal(found, LOG_PROBS + 2)
+
+
+def test_out_of_fold_predictions_do_not_see_their_item():
+    """A model that returns the weights it was trained with: 0 for each item's own fold."""
+    fit_predict = lambda key, posterior, weight: jnp.stack([weight, weight.sum() + 0 * weight], 1)
+    predict = jax.jit(lambda key: mbem.out_of_fold(fit_predict, 3)(key, jnp.ones((10, 2)) / 2))
+    found = predict(jax.random.key(0))
+    np.testing.assert_array_equal(found[:, 0], 0)
+    assert set(np.array(found[:, 1])) == {6, 7}  # ten items in folds of four, three and three
+
+
+def test_the_guard_keeps_the_round_that_predicts_held_out_labels_best():
+    """A model that is right at first, and worse in every round."""
+    true = jnp.array([[4.0, 0.0], [0.0, 4.0], [0.0, 4.0], [0.0, 4.0]])
+    rounds = iter((true, -true))
+
+    def fit_predict(key, posterior):
+        return jax.nn.log_softmax(next(rounds))
+
+    em = mbem.model_bootstrapped(DIMS, fit_predict, strength=1.0, held_out=TABLE)
+    state, info = em.init(jax.random.key(0), TABLE), []
+    states = []
+    for seed in range(2):
+        state, found = em.step(jax.random.key(seed), state, TABLE)
+        states.append(state)
+        info.append(float(found.objective))
+    by_hand = []
+    for item, worker, label in zip(TABLE.item, TABLE.worker, TABLE.label, strict=True):
+        mixed = np.exp(states[0].log_probs[item]) @ np.exp(states[0].log_confusion[worker])
+        by_hand.append(np.log(mixed[label]))
+    assert info[0] == pytest.approx(np.mean(by_hand), rel=1e-5)
+
+    scripted = jnp.stack([true, -true])  # the same in a compiled program
+    fit_predict = lambda key, posterior: jax.nn.log_softmax(
+        scripted[jnp.where(posterior[2, 1] == 1, 0, 1)]
+    )
+    em = mbem.model_bootstrapped(DIMS, fit_predict, strength=1.0, held_out=TABLE)
+    best = jax.jit(lambda key: fit_best(em, key, TABLE, 3))(jax.random.key(0))
+    np.testing.assert_allclose(best.state.log_probs, jax.nn.log_softmax(true), atol=1e-6)
+    assert best.num_steps == 1
+
+
+def test_options_are_axes_of_one_program():
+    traces = []
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, 0, 0))
+    def run(key, strength, tau):
+        traces.append(1)
+        em = mbem.model_bootstrapped(DIMS, constant(LOG_PROBS), strength, tau)
+        return fit(em, key, TABLE, 2)[0].log_posterior
+
+    keys = lambda: jax.random.split(jax.random.key(0), 2)
+    found = run(keys(), jnp.array([0.5, 1.0]), jnp.array([0.0, 1.0]))
+    run(keys(), jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0]))
+    assert len(traces) == 1
+    for row, (strength, tau) in zip(found, ((0.5, 0.0), (1.0, 1.0)), strict=True):
+        expected = mbem.update(TABLE, DIMS, LOG_PROBS, strength, tau).log_posterior
+        np.testing.assert_allclose(row, expected, atol=1e-5)

@@ -1,57 +1,89 @@
-"""Accuracy on labels by real annotators, against figures measured with another implementation."""
+"""Accuracy on labels by real annotators, as the benchmark measures it, against published figures.
 
-import csv
+IBCC, EBCC, BWA: the authors' own, to four digits, https://github.com/yuan-li/truth-inference-at-scale
+(IBCC on temporal and labelme, and all others: another implementation, to three digits).
+"""
+
 import functools
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from trinity_jax.algorithms.em import fit_until
-from trinity_jax.algorithms.statistics import accuracy
-from trinity_jax.data import sources
-from trinity_jax.data.aggregation.annotations import Dims, annotations
-from trinity_jax.data.aggregation.dawid_skene import dawid_skene
-from trinity_jax.data.aggregation.majority import majority
-from trinity_jax.data.aggregation.one_coin import one_coin
+from experiments.benchmarks import aggregation_accuracy
+from trinity_jax.data.aggregation.aggregators import AGGREGATORS
 
-METHODS = (majority, dawid_skene, functools.partial(one_coin, estimate_prior=True))
-EXPECTED = {  # ties share the credit; one-coin with an estimated class prior
-    "bluebird": (0.759, 0.898, 0.583),
-    "rte": (0.897, 0.927, 0.925),
-    "cf": (0.882, 0.790, 0.883),
-    "temporal": (0.936, 0.942, 0.939),
-    "music_genre": (0.704, 0.769, 0.793),
-    "sentiment_polarity": (0.886, 0.915, 0.917),
-    "d_product": (0.897, 0.939, 0.909),
-    "labelme": (0.766, 0.793, 0.767),
+SETS = (
+    *("bluebird", "rte", "cf", "temporal", "music_genre"),
+    *("sentiment_polarity", "d_product", "labelme"),
+)
+EXPECTED = {  # one for each set; None: not published, or at chance on so uneven a table
+    "majority": (0.759, 0.897, 0.882, 0.936, 0.704, 0.886, 0.897, 0.766),
+    "wawa": (0.759, 0.921, 0.893, 0.944, 0.799, 0.895, 0.897, 0.774),
+    "iwmv": (0.722, 0.927, 0.893, 0.942, 0.800, 0.905, 0.927, 0.774),
+    "zero_based_skill": (0.759, 0.921, 0.893, 0.944, 0.800, 0.895, 0.897, 0.774),
+    "dawid_skene": (0.898, 0.927, 0.790, 0.942, 0.769, 0.915, 0.939, 0.793),
+    "one_coin_prior": (0.583, 0.925, 0.883, 0.939, 0.793, 0.917, 0.909, 0.767),
+    "ibcc": (0.8889, 0.9275, 0.8833, 0.942, 0.7900, 0.9150, 0.9383, 0.764),
+    "glad": (0.722, 0.925, 0.880, 0.935, 0.796, 0.917, 0.928, 0.776),
+    "mace": (0.861, 0.926, 0.880, 0.942, 0.800, 0.918, 0.827, 0.779),
+    "ebcc": (0.8611, 0.9313, 0.8833, None, 0.7871, 0.9152, 0.9349, None),
+    "bwa": (0.7593, 0.9275, 0.8933, None, 0.7857, 0.9170, 0.9194, None),
+    "kos": (0.722, 0.497, None, 0.569, None, 0.819, 0.895, None),
 }
+CLOSE = ("majority", "wawa", "dawid_skene", "one_coin_prior", "ibcc")  # to 0.002, others to 0.01
+QUICK = ("majority", "dawid_skene", "one_coin_prior")  # the others compile for minutes in all
 
 
-def read(folder):
-    """Columns item, worker, label and the truth, as integers."""
-    if folder.name == "labelme":
-        answers = np.loadtxt(folder / "answers.txt", dtype=int)
-        item, worker = np.nonzero(answers >= 0)
-        truth = np.loadtxt(folder / "LabelMe_Z_train.txt", dtype=float).astype(int)
-        return item, worker, answers[item, worker], truth
-    if folder.name == "temporal":  # a row an item, a column a worker, labels 1 and 2
-        with open(folder / "temporal.csv") as file:
-            rows = [row for row in csv.reader(file) if row]
-        given = [(i, a, int(v) - 1) for i, row in enumerate(rows) for a, v in enumerate(row) if v]
-        truth = np.array((folder / "temporal.key").read_text().split(), int) - 1
-        return *np.array(given).T, truth
-    crowd = sources.crowd(f"csv:{folder}")
-    return crowd.item, crowd.worker, crowd.label, crowd.truth
+@pytest.fixture
+def load(real_data):
+    """From the name of a set to what the benchmark reads."""
+    return functools.cache(lambda name: aggregation_accuracy.read(real_data("crowd", name)))
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_accuracy(name, real_data):
-    item, worker, label, truth = read(real_data("crowd", name))
-    sizes = Dims(len(truth), worker.max() + 1, max(label.max(), truth.max()) + 1)
-    table, dims = annotations(item, worker, label, sizes)
-    for make, expected in zip(METHODS, EXPECTED[name], strict=True):
-        fit = jax.jit(functools.partial(fit_until, make(dims), max_steps=500))
-        found = accuracy(fit(jax.random.key(0), table).state.log_posterior, jnp.asarray(truth))
-        assert float(found) == pytest.approx(expected, abs=0.002), make
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(m, marks=[pytest.mark.slow] * (m not in QUICK)) for m in EXPECTED]
+)
+def test_accuracy(load, method, name):
+    expected = EXPECTED[method][SETS.index(name)]
+    if expected is None:
+        return
+    found = aggregation_accuracy.measure(method, load(name))
+    tolerance = 0.002 if method in CLOSE else 0.01
+    assert found == pytest.approx(expected, abs=tolerance + 5e-4)  # figures are rounded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "name", "least"),
+    [
+        *(("class_wise_coin", *least) for least in (("bluebird", 0.88), ("cf", 0.88))),
+        ("class_wise_coin", "d_product", 0.93),  # where one coin and a class prior collapse
+        *(("m_msr", *least) for least in (("bluebird", 0.71), ("rte", 0.92), ("labelme", 0.77))),
+    ],
+)
+def test_at_least(load, method, name, least):
+    assert aggregation_accuracy.measure(method, load(name)) > least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "free", "decoded"),
+    [
+        ("majority", 0.743, 0.746),
+        ("dawid_skene", 0.810, 0.813),
+        ("ibcc", 0.818, 0.821),
+        ("one_coin_prior", 0.679, 0.686),
+        ("mace", 0.783, 0.782),
+        ("hmm_crowd", 0.785, 0.782),  # its likelihood rises while F1 falls
+    ],
+)
+def test_span_f1_of_tags(load, method, free, decoded):
+    found = aggregation_accuracy.measure_spans(method, load("ner_conll_mturk"))
+    # Majority's ties go to the first tag here and are shared there.
+    assert found == pytest.approx((free, decoded), abs=0.006)
+
+
+def test_every_method_is_expected_or_bounded():
+    bounded = {"class_wise_coin", "m_msr"}
+    same = {"soft_vote", "dawid_skene_map", "one_coin"}  # as majority; with other settings
+    assert set(AGGREGATORS) == set(EXPECTED) | bounded | same

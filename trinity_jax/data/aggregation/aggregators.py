@@ -22,7 +22,7 @@ from trinity_jax.data.aggregation.ibcc import ibcc
 from trinity_jax.data.aggregation.kos import kos
 from trinity_jax.data.aggregation.m_msr import m_msr
 from trinity_jax.data.aggregation.mace import mace
-from trinity_jax.data.aggregation.majority import majority
+from trinity_jax.data.aggregation.majority import majority, soft
 from trinity_jax.data.aggregation.one_coin import one_coin
 from trinity_jax.data.aggregation.weighted_vote import iwmv, wawa, zero_based_skill
 from trinity_jax.types import InputError, PRNGKey, lookup
@@ -51,6 +51,7 @@ class Aggregator(NamedTuple):
 NEVER = -float("inf")  # a tolerance that no round falls short of: the rounds are fixed
 AGGREGATORS = {
     "majority": Aggregator(majority, max_steps=1),
+    "soft_vote": Aggregator(soft, max_steps=1),
     "wawa": Aggregator(wawa, NEVER, max_steps=1),
     "zero_based_skill": Aggregator(zero_based_skill, NEVER, max_steps=100),
     "iwmv": Aggregator(iwmv, NEVER, max_steps=50),

@@ -48,7 +48,8 @@ def annotations(item, worker, label, dims: Dims | None = None) -> tuple[Annotati
       The table, every row with weight 1, and its sizes.
 
     Raises:
-      InputError: columns of different lengths, no rows, or a number outside the sizes.
+      InputError: columns of different lengths, no rows, a number outside the sizes, or sizes that
+        32-bit indices cannot hold.
     """
     columns = {"item": item, "worker": worker, "label": label}
     columns = {name: np.asarray(column) for name, column in columns.items()}
@@ -65,6 +66,11 @@ def annotations(item, worker, label, dims: Dims | None = None) -> tuple[Annotati
         if wrong.size:
             raise InputError(f"{name}[{wrong[0]}] is {column[wrong[0]]}, not in [0, {size})")
     dims = Dims(*map(int, dims))
+    if dims.workers * dims.labels >= 2**31:
+        raise InputError(
+            f"workers times labels must be below 2^31 (confusions are indexed by both), not "
+            f"{dims.workers} x {dims.labels}"
+        )
     order = np.argsort(columns["item"], kind="stable")
     rows = (jnp.asarray(column[order], jnp.int32) for column in columns.values())
     return Annotations(*rows, weight=jnp.ones(len(order))), dims

@@ -69,8 +69,8 @@ def bwa(dims: Dims, prior_labels=15.0, shrinkage=1.0) -> EM:
         spread = jnp.where(has, shrinkage * (average - mean) ** 2, 0)
         objective = -0.5 * (misfit.sum() + spread.sum())
         log_posterior = log_normalise(average)
-        before = jnp.where(has, state.log_posterior, log_posterior)
-        info = Info(objective / table.weight.sum(), largest_change(log_posterior, before))
+        change = largest_change(log_posterior, state.log_posterior, has[:, 0])
+        info = Info(objective / table.weight.sum(), change)
         return State(log_posterior, average), info
 
     return EM(init, step)

@@ -69,10 +69,9 @@ def class_wise_coin(dims: Dims, right=1.1, wrong=0.1) -> EM:
         nobody = ratio(0.0, 0.0)  # so that workers without labels add nothing
         log_density = right * jnp.log(skill / nobody)
         log_density += others * wrong * (jnp.log1p(-skill) - jnp.log1p(-nobody))
-        before = jnp.where(labelled(table, dims)[:, None], state.log_posterior, log_posterior)
         info = Info(
             (log_likelihood + log_density.sum()) / table.weight.sum(),
-            largest_change(log_posterior, before),
+            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
         )
         return State(log_posterior, skill, log_prior), info
 

@@ -120,7 +120,7 @@ def _alternate(dims: Dims, maximisation, log_density) -> EM:
         log_posterior, log_likelihood = expectation(table, dims, log_confusion, log_prior[None])
         info = Info(
             (log_likelihood + log_density(log_confusion)) / table.weight.sum(),
-            largest_change(log_posterior, state.log_posterior),
+            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
         )
         return State(log_posterior, log_confusion, log_prior), info
 

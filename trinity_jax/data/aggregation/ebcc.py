@@ -61,16 +61,19 @@ def ebcc(
       concentration: a_pi, small where few of them are used.
       prior: pseudo-counts of the confusions, broadcast to [worker, truth, label]; by default 4 on
         the diagonal and 1 elsewhere.
-      class_prior: alpha, pseudo-counts of the classes; by default 1 each. The authors
-        report results with the soft votes, summed over items.
+      class_prior: alpha, pseudo-counts of the classes; by default the soft votes summed over items,
+        as the authors report results with, at least 1 each.
     """
     prior = pseudo_counts(dims, everywhere=1.0, diagonal=3.0) if prior is None else prior
-    class_prior = jnp.ones(1) if class_prior is None else class_prior
     subtype_prior = jnp.full((1, 1), concentration / subtypes)
     # A subtype is one more axis: each has its own mass, counts and evidence.
     masses = jax.vmap(class_mass, (None, None, 2), out_axes=1)
     counts = jax.vmap(confusion_counts, (None, None, 2))
     evidences = jax.vmap(evidence, (None, None, 0), out_axes=2)
+
+    def prior_of_classes(table):
+        votes = class_mass(table, dims, soft_vote(table, dims))
+        return jnp.maximum(votes, 1) if class_prior is None else class_prior
 
     def init(key, table, /):
         posterior = soft_vote(table, dims)
@@ -82,7 +85,8 @@ def ebcc(
         del key
         joint = jnp.exp(state.log_joint)
         mass = masses(table, dims, joint)
-        of_class, of_subtype = class_prior + mass.sum(1), subtype_prior + mass
+        alpha = prior_of_classes(table)
+        of_class, of_subtype = alpha + mass.sum(1), subtype_prior + mass
         confusion = prior[None] + counts(table, dims, joint)
 
         log_joint = expected_log(of_class)[None, :, None] + expected_log(of_subtype)[None]
@@ -93,10 +97,10 @@ def ebcc(
 
         has = labelled(table, dims)
         bound = jnp.where(has, per_item, 0).sum()
-        bound -= divergence(of_class, class_prior) + divergence(of_subtype, subtype_prior)
+        bound -= divergence(of_class, alpha) + divergence(of_subtype, subtype_prior)
         bound -= divergence(confusion, prior[None])
-        before = jnp.where(has[:, None], state.log_posterior, log_posterior)
-        info = Info(bound / table.weight.sum(), largest_change(log_posterior, before))
+        change = largest_change(log_posterior, state.log_posterior, has)
+        info = Info(bound / table.weight.sum(), change)
         return State(log_posterior, log_joint, confusion), info
 
     return EM(init, step)

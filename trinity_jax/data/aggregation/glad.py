@@ -51,10 +51,9 @@ def glad(dims: Dims) -> EM:
         ability, log_ease = _maximisation(table, dims, state)
         log_posterior, log_likelihood = _expectation(table, dims, ability, log_ease)
         log_density = -0.5 * (((ability - 1) ** 2).sum() + ((log_ease - 1) ** 2).sum())
-        before = jnp.where(labelled(table, dims)[:, None], state.log_posterior, log_posterior)
         info = Info(
             (log_likelihood + log_density) / table.weight.sum(),
-            largest_change(log_posterior, before),
+            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
         )
         return State(log_posterior, ability, log_ease), info
 

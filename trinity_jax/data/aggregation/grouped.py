@@ -119,10 +119,9 @@ def grouped(
         log_posterior = jax.nn.log_softmax(joint, axis=1)
         log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
         log_density = (prior * (log_confusion - log_normalise(prior))).sum()  # 0 without labels
-        before = jnp.where(labelled(table, dims)[:, None], state.log_posterior, log_posterior)
         info = Info(
             (log_likelihood + log_density) / table.weight.sum(),
-            largest_change(log_posterior, before),
+            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
         )
         return State(log_posterior, log_confusion, log_prior), info
 

@@ -92,8 +92,10 @@ def ibcc(dims: Dims, prior: Float[Array, "#worker #label #label"] | None = None)
         )
         bound = log_evidence - divergence(confusion, prior)
         bound -= divergence(classes, jnp.full((1,), CLASS_PRIOR))
-        before = jnp.where(labelled(table, dims)[:, None], state.log_posterior, log_posterior)
-        info = Info(bound / table.weight.sum(), largest_change(log_posterior, before))
+        info = Info(
+            bound / table.weight.sum(),
+            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
+        )
         return State(log_posterior, confusion, classes), info
 
     return EM(init, step)

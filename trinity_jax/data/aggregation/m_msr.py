@@ -111,16 +111,26 @@ def _robust_factor(
     current: Float[Array, " worker"],
 ) -> Float[Array, " worker"]:
     """One factor from the other; where nothing is left to take the mean of, it stays."""
-    number = met.sum(0)
+    number = met.sum(1)
     trim = jnp.maximum(jnp.where(number > 0, number, met.shape[0]).min() // 2 - 1, 0)
-    ratio = size / jnp.maximum(other, SMALLEST)[:, None]
-    below = jnp.clip((met & (ratio < current[None])).sum(0), 0, trim)
-    above = jnp.clip((met & (ratio > current[None])).sum(0), 0, trim)
-    in_order = jnp.sort(jnp.where(met, ratio, jnp.inf), axis=0)
-    rank = jnp.arange(met.shape[0])[:, None]
-    kept = (rank >= below[None]) & (rank < (number - above)[None])
-    mean = jnp.where(kept, in_order, 0).sum(0) / jnp.maximum(kept.sum(0), 1)
-    return jnp.where(kept.any(0), mean, current)
+    ratio = size / jnp.maximum(other, SMALLEST)[None]  # size and met are symmetric
+    below = jnp.clip((met & (ratio < current[:, None])).sum(1), 0, trim)
+    above = jnp.clip((met & (ratio > current[:, None])).sum(1), 0, trim)
+    in_order = _sort(jnp.where(met, ratio, jnp.inf))
+    rank = jnp.arange(met.shape[0])[None]
+    kept = (rank >= below[:, None]) & (rank < (number - above)[:, None])
+    mean = jnp.where(kept, in_order, 0).sum(1) / jnp.maximum(kept.sum(1), 1)
+    return jnp.where(kept.any(1), mean, current)
+
+
+def _sort(rows: Float[Array, "worker worker"]) -> Float[Array, "worker worker"]:
+    """Rows of numbers >= 0 in ascending order.
+
+    The bits of such numbers have the same order, and are sorted six times faster on CPU, where a
+    comparison of floats has to put NaN somewhere.
+    """
+    bits = jax.lax.bitcast_convert_type(rows, f"int{rows.dtype.itemsize * 8}")
+    return jax.lax.bitcast_convert_type(jnp.sort(bits, axis=1), rows.dtype)
 
 
 def _log_odds(

@@ -66,8 +66,10 @@ def mace(dims: Dims, variational: bool = True) -> EM:
         log_honesty, log_favourite = estimate(of_honesty), estimate(of_favourite)
         log_posterior, log_likelihood = _believe(table, dims, log_honesty, log_favourite)
         objective = log_likelihood - penalty(of_honesty, honesty) - penalty(of_favourite, favourite)
-        before = jnp.where(labelled(table, dims)[:, None], state.log_posterior, log_posterior)
-        info = Info(objective / table.weight.sum(), largest_change(log_posterior, before))
+        info = Info(
+            objective / table.weight.sum(),
+            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
+        )
         return State(log_posterior, log_honesty, log_favourite), info
 
     return EM(init, step)

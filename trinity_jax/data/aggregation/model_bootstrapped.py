@@ -11,10 +11,11 @@ The reference answer comes from the model, not from agreement between workers, s
 quality can be known when every item is labelled once, where Dawid-Skene learns nothing.
 
 A. Khetan, Z. C. Lipton, A. Anandkumar. Learning From Noisy Singly-labeled Data. ICLR 2018,
-algorithm 1. There tau = 0, the prior is nothing and q uniform. With few labels per worker the rows
-of pi are estimated from one or two labels each; `strength` pseudo-labels then shrink a worker's
-confusion towards that worker's own one-coin matrix. With tau = 1 the model's prediction is evidence
-beside the labels.
+algorithm 1. There tau = 0, the prior is nothing and q uniform, which are the defaults; the authors'
+code also trains every model a second time on its own answers (`distilled`). With few labels per
+worker the rows of pi are estimated from one or two labels each; `strength` pseudo-labels then
+shrink a worker's confusion towards that worker's own one-coin matrix. With tau = 1 the model's
+prediction is evidence beside the labels.
 """
 
 from collections.abc import Callable
@@ -151,6 +152,25 @@ def model_bootstrapped(
         return new, Info(objective, largest_change(new.log_posterior, state.log_posterior))
 
     return EM(init, step)
+
+
+def distilled(
+    fit_predict: Callable[[PRNGKey, Float[Array, "item label"]], LogProbs],
+) -> Callable[[PRNGKey, Float[Array, "item label"]], LogProbs]:
+    """Predictions of a model trained on the answers of a first one, as in the authors' code.
+
+    Args:
+      fit_predict: see `model_bootstrapped`.
+
+    Returns:
+      `fit_predict` for `model_bootstrapped`.
+    """
+
+    def predict(key, posterior):
+        key_first, key_second = jax.random.split(key)
+        return fit_predict(key_second, hard_reference(fit_predict(key_first, posterior)))
+
+    return predict
 
 
 def out_of_fold(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trinity_jax.algorithms.em import EM, Info, largest_change
-from trinity_jax.data.aggregation.annotations import Annotations, Dims
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
 from trinity_jax.data.aggregation.dawid_skene import SMALLEST, class_prior, expectation
 from trinity_jax.data.aggregation.majority import soft_vote
 
@@ -76,7 +76,7 @@ def one_coin(dims: Dims, right=0.0, wrong=0.0, estimate_prior: bool = False) -> 
         log_density = (right * log_right + wrong * log_wrong).sum()
         info = Info(
             (log_likelihood + log_density) / table.weight.sum(),
-            largest_change(log_posterior, state.log_posterior),
+            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
         )
         return State(log_posterior, skill, log_prior), info
 

@@ -34,7 +34,7 @@ class State(NamedTuple):
 def raykar(
     dims: Dims,
     fit_predict: Callable[[PRNGKey, Float[Array, "item label"]], Float[Array, "item label"]],
-    prior: Float[Array, "#worker #label #label"] | float = 1.0,
+    prior: Float[Array, "#worker #label #label"] | Float[Array, ""] | float = 1.0,
 ) -> EM:
     """Raykar's method as an `EM`: one step trains the model once and updates the posterior once.
 

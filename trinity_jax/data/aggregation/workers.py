@@ -27,7 +27,7 @@ def class_wise(key: PRNGKey, dims: Dims, quality) -> Float[Array, "worker truth 
 def one_coin(key: PRNGKey, dims: Dims, quality) -> Float[Array, "worker truth label"]:
     """Every worker is right with probability `quality`; wrong labels are equally likely."""
     del key
-    wrong = (1 - quality) / (dims.labels - 1)
+    wrong = (1 - quality) / max(dims.labels - 1, 1)
     one = jnp.where(jnp.eye(dims.labels, dtype=bool), quality, wrong)
     return jnp.broadcast_to(one, (dims.workers, dims.labels, dims.labels))
 
@@ -44,7 +44,7 @@ def adversarial(key: PRNGKey, dims: Dims, quality) -> Float[Array, "worker truth
     """A hammer with probability `quality`; otherwise never right, and wrong uniformly."""
     hammer = jax.random.bernoulli(key, quality, (dims.workers, 1, 1))
     eye = jnp.eye(dims.labels)
-    return jnp.where(hammer, eye, (1 - eye) / (dims.labels - 1))
+    return jnp.where(hammer, eye, (1 - eye) / max(dims.labels - 1, 1))
 
 
 WORKERS = {f.__name__: f for f in (hammer_spammer, class_wise, one_coin, pair_flip, adversarial)}

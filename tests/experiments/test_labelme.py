@@ -1,0 +1,92 @@
+"""Classifiers from people's labels: every method on a small made set, and the budget's limits."""
+
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import crowdsourcing, labelme
+from trinity_jax.compute import program
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three clusters of 60 items to train on; eight workers, two of whom guess."""
+    draw, out = np.random.default_rng(0), tmp_path_factory.mktemp("people")
+    means = 3 * draw.normal(size=(3, 5))
+    for part, size in (("train", 60), ("valid", 30), ("test", 90)):
+        truth = np.arange(size) % 3
+        x = means[truth] + draw.normal(size=(size, 5))
+        np.save(out / f"LabelMe_VGG_avg_{part}.npy", x.astype(np.float32))
+        np.savetxt(out / f"LabelMe_Z_{part}.txt", truth, "%d")
+    truth = np.arange(60) % 3
+    answers = np.full((60, 8), -1)
+    for item in range(60):
+        for worker in draw.permutation(8)[: 1 + item % 3]:
+            right = worker > 1 or draw.random() < 1 / 3
+            answers[item, worker] = truth[item] if right else draw.integers(3)
+    np.savetxt(out / "answers.txt", answers, "%d")
+    return out
+
+
+@pytest.fixture
+def main(monkeypatch, capsys):
+    """The command in this process: `main(words) -> (status, out, err)`."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def call(*words):
+        with pytest.raises(SystemExit) as stop:
+            program.main(
+                "crowdsourcing", crowdsourcing.PRESETS, crowdsourcing.experiment, "", words
+            )
+        return stop.value.code, *capsys.readouterr()
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_every_method_learns_and_is_reported(folder, main, tmp_path, monkeypatch):
+    monkeypatch.setattr(labelme, "L2", (0.01, 10.0))  # the second leaves nothing to learn
+    monkeypatch.setattr(labelme, "LEARNING_RATE", 0.1)  # fewer items, fewer steps
+    status, _, err = main(
+        *("smoke", "--data", f"labelme:{folder}", "--seeds", "2", "--out", str(tmp_path))
+    )
+    assert (status, err) == (0, "")
+    headline = json.loads((tmp_path / "summary.json").read_text())["headline"]
+    assert set(headline) == {"labelme", "labelme_budget"}
+    assert set(headline["labelme"]) == set(headline["labelme_budget"]) == set(labelme.METHODS)
+    for method, form in headline["labelme"].items():
+        assert form["mean"] > 0.8, method
+        assert form["n"] == 2
+    for budget in headline["labelme_budget"].values():
+        assert set(budget) == {"once", "twice", "paired"}
+        once, twice, paired = (budget[name]["mean"] for name in ("once", "twice", "paired"))
+        assert paired == pytest.approx(once - twice)
+    rows = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 * 3 * len(labelme.METHODS) * 2
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_coefficient_is_chosen_on_validation_alone():
+    draws = [(0.1, 0.7, 0.5), (0.1, 0.9, 0.3), (0.2, 0.6, 0.9), (0.2, 0.8, 0.9)]
+    rows = [
+        {"panel": "all", "method": "vote", "l2": l2, "valid_accuracy": v, "test_accuracy": t}
+        for l2, v, t in draws
+    ]
+    assert labelme.selected(rows) == {("all", "vote"): [0.5, 0.3]}
+
+
+def test_a_budget_that_cannot_be_spent_twice_is_refused(folder, main, tmp_path):
+    status, _, err = main("--data", f"labelme:{folder}", "--budget", "61", "--out", str(tmp_path))
+    assert status == 2
+    assert "--budget is 61; 60 labels can be bought once and twice an item" in err
+
+
+def test_a_typo_is_answered_with_the_nearest_method(folder, main, tmp_path):
+    words = ("--data", f"labelme:{folder}", "--methods", "raycar", "--out", str(tmp_path))
+    status, _, err = main(*words)
+    assert status == 2
+    assert "did you mean 'raykar'?" in err
