@@ -112,7 +112,7 @@ def test_one_subtype_is_ibcc():
     )
     np.testing.assert_allclose(state.log_posterior, other.log_posterior, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(info.objective, other_info.objective, rtol=1e-5)
-    np.testing.assert_allclose(state.confusion[0], other.confusion, rtol=1e-4)
+    np.testing.assert_allclose(state.confusion, other.confusion, rtol=1e-4)
 
 
 def test_finds_items_on_which_workers_err_together():

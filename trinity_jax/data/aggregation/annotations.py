@@ -88,21 +88,25 @@ def labelled(table: Annotations, dims: Dims) -> Bool[Array, " item"]:
 
 
 def confusion_counts(
-    table: Annotations, dims: Dims, posterior: Float[Array, "item label"]
+    table: Annotations, dims: Dims, posterior: Float[Array, "item truth"]
 ) -> Float[Array, "worker truth label"]:
-    """Expected number of times each worker met each truth and gave each label."""
-    flat = jnp.zeros((dims.workers * dims.labels, dims.labels), posterior.dtype)
+    """Expected number of times each worker met each truth and gave each label.
+
+    Truths are labels, or whatever else an item may be.
+    """
+    flat = jnp.zeros((dims.workers * dims.labels, posterior.shape[1]), posterior.dtype)
     rows = posterior[table.item] * table.weight[:, None]
     flat = flat.at[table.worker * dims.labels + table.label].add(rows)  # [(worker, label), truth]
-    return flat.reshape(dims.workers, dims.labels, dims.labels).swapaxes(1, 2)
+    return flat.reshape(dims.workers, dims.labels, -1).swapaxes(1, 2)
 
 
 def evidence(
     table: Annotations, dims: Dims, log_confusion: Float[Array, "worker truth label"]
 ) -> Float[Array, "item truth"]:
     """Log-likelihood of each item's annotations, for each truth it may have."""
-    by_label = log_confusion.swapaxes(1, 2).reshape(-1, dims.labels)  # [(worker, label), truth]
-    rows = by_label[table.worker * dims.labels + table.label] * table.weight[:, None]
+    by_label = log_confusion.swapaxes(1, 2).reshape(-1, log_confusion.shape[1])
+    rows = by_label[table.worker * dims.labels + table.label]  # [annotation, truth]
+    rows *= table.weight[:, None]
     return jax.ops.segment_sum(rows, table.item, dims.items, indices_are_sorted=True)
 
 

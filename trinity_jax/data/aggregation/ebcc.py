@@ -43,7 +43,7 @@ class State(NamedTuple):
 
     log_posterior: Float[Array, "item label"]
     log_joint: Float[Array, "item label subtype"]
-    confusion: Float[Array, "subtype worker truth label"]
+    confusion: Float[Array, "worker kind label"]  # a kind is a truth and a subtype of it
 
 
 def ebcc(
@@ -66,10 +66,9 @@ def ebcc(
     """
     prior = pseudo_counts(dims, everywhere=1.0, diagonal=3.0) if prior is None else prior
     subtype_prior = jnp.full((1, 1), concentration / subtypes)
-    # A subtype is one more axis: each has its own mass, counts and evidence.
-    masses = jax.vmap(class_mass, (None, None, 2), out_axes=1)
-    counts = jax.vmap(confusion_counts, (None, None, 2))
-    evidences = jax.vmap(evidence, (None, None, 0), out_axes=2)
+    prior_of_kinds = jnp.repeat(prior, subtypes, axis=1)
+    flat = lambda joint: joint.reshape(dims.items, -1)  # [item, kind]
+    apart = lambda kinds: kinds.reshape(*kinds.shape[:-1], dims.labels, subtypes)
 
     def prior_of_classes(table):
         votes = class_mass(table, dims, soft_vote(table, dims))
@@ -79,18 +78,19 @@ def ebcc(
         posterior = soft_vote(table, dims)
         share = jax.random.exponential(key, (dims.items, dims.labels, subtypes))
         joint = posterior[:, :, None] * share / share.sum(2, keepdims=True)  # uniform on a simplex
-        return State(jnp.log(posterior), jnp.log(joint), prior[None] + counts(table, dims, joint))
+        counts = confusion_counts(table, dims, flat(joint))
+        return State(jnp.log(posterior), jnp.log(joint), prior_of_kinds + counts)
 
     def step(key, state, table, /):
         del key
-        joint = jnp.exp(state.log_joint)
-        mass = masses(table, dims, joint)
+        joint = flat(jnp.exp(state.log_joint))
+        mass = apart(class_mass(table, dims, joint))
         alpha = prior_of_classes(table)
         of_class, of_subtype = alpha + mass.sum(1), subtype_prior + mass
-        confusion = prior[None] + counts(table, dims, joint)
+        confusion = prior_of_kinds + confusion_counts(table, dims, joint)
 
         log_joint = expected_log(of_class)[None, :, None] + expected_log(of_subtype)[None]
-        log_joint += evidences(table, dims, expected_log(confusion))
+        log_joint += apart(evidence(table, dims, expected_log(confusion)))
         per_item = jax.nn.logsumexp(log_joint, axis=(1, 2))
         log_joint = jax.nn.log_softmax(log_joint, axis=(1, 2))
         log_posterior = jax.nn.logsumexp(log_joint, axis=2)
@@ -98,7 +98,7 @@ def ebcc(
         has = labelled(table, dims)
         bound = jnp.where(has, per_item, 0).sum()
         bound -= divergence(of_class, alpha) + divergence(of_subtype, subtype_prior)
-        bound -= divergence(confusion, prior[None])
+        bound -= divergence(confusion, prior_of_kinds)
         change = largest_change(log_posterior, state.log_posterior, has)
         info = Info(bound / table.weight.sum(), change)
         return State(log_posterior, log_joint, confusion), info

@@ -59,8 +59,8 @@ def divergence(
 
 
 def class_mass(
-    table: Annotations, dims: Dims, posterior: Float[Array, "item label"]
-) -> Float[Array, " label"]:
+    table: Annotations, dims: Dims, posterior: Float[Array, "item truth"]
+) -> Float[Array, " truth"]:
     """Expected number of items, of those that have annotations, in each class."""
     return jnp.where(labelled(table, dims)[:, None], posterior, 0).sum(0)
 
