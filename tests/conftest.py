@@ -6,6 +6,8 @@ import pathlib
 import jax
 import pytest
 
+# Tests compile far more than they compute: a third of the time goes without optimisation.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)

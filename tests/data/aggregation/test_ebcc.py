@@ -124,7 +124,7 @@ def test_finds_items_on_which_workers_err_together():
     wrong = (random.uniform(size=item.size) < 0.1) ^ (tricky[item] & (worker < 5))
     table, _ = annotations(item, worker, np.where(wrong, 1 - truth[item], truth[item]), dims)
     program = lambda em: jax.jit(lambda keys: restarts(em, keys, table))
-    best = lambda em: program(em)(jax.random.split(jax.random.key(0), 5))
+    best = lambda em: program(em)(jax.random.split(jax.random.key(0), 20))
     one, three = best(ebcc(dims, 1)), best(ebcc(dims, 3))
     assert three.info.objective > one.info.objective + 0.02
     kind = np.array(three.state.log_joint).reshape(300, 6).argmax(1)

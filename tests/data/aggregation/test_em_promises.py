@@ -159,7 +159,9 @@ def test_maps_over_hyperparameters_keys_and_redundancy(name):
         assert_same(one, jax.tree.map(lambda leaf: leaf[i], mapped))  # noqa: B023
 
 
-@every
+@pytest.mark.parametrize(  # eight programs each
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in ("ibcc", "glad"))) for n in CASES]
+)
 def test_placement_changes_nothing(name):
     """Plain, jitted, on two devices with a key each, and with rows spread over four devices."""
     table, em, traces = draw(8), CASES[name].make(DIMS, CASES[name].values[0]), []
