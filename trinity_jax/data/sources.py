@@ -7,16 +7,20 @@
     csv:DIR     label.csv (item,worker,label) and, if there, truth.csv (item,truth)
     labelme:DIR features, true labels and answers.txt, a line an item and a column a worker
 
+Learning curves come from a file of their own, see `curves`.
+
 Readers are strict. Whatever is wrong is an `InputError` of one sentence that names the file, the
 line where there is one, what was expected and what was found. Files are not trusted.
 """
 
 import os
+import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from trinity_jax.data import _arrays, _files, _labelme, _tables
+from trinity_jax.algorithms.curves import Curve
+from trinity_jax.data import _arrays, _curves, _files, _labelme, _tables
 from trinity_jax.types import InputError, lookup
 
 
@@ -123,6 +127,27 @@ def crowd_features(source: str) -> CrowdFeatures:
     """
     kind, argument = _split(source)
     return lookup(CROWD_FEATURES, kind, "source")(source, argument)
+
+
+def curves(path: str) -> tuple[dict[str, dict[str, Curve]], int]:
+    """Reads learning curves from a CSV with the header strategy,seed,words,score.
+
+    Rows may come in any order, strategies and seeds are any strings, a strategy may lack seeds that
+    others have, and every seed may have words of its own.
+
+    Args:
+      path: The file.
+
+    Returns:
+      The curves by strategy (in order of appearance) and seed (sorted), words ascending; and how
+      many exact repeats of a point were dropped.
+
+    Raises:
+      InputError: The file cannot be read, a line is not what it should be, a point has two scores,
+        or a curve has one point.
+    """
+    _split(path)
+    return _curves.read(pathlib.Path(os.path.expanduser(path)))
 
 
 def _split(source: str) -> tuple[str, str]:
