@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from trinity_jax.types import PRNGKey
 
@@ -45,7 +45,7 @@ class Passes(NamedTuple):
 
 def monte_carlo(
     predict: Callable[[PRNGKey], tuple[Array, Array]],
-    keys: PRNGKey,
+    keys: Key[Array, " pass"],
     mask: Bool[Array, "sentence token"],
     chunk: int,
 ) -> Passes:
@@ -76,7 +76,8 @@ def monte_carlo(
         each, prints = jax.vmap(one)(keys)
         return jax.tree.map(lambda t, e: t + e.sum(0, dtype=t.dtype), total, each), prints
 
-    start = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(one, keys[0])[0])
+    shapes, _ = jax.eval_shape(one, jax.ShapeDtypeStruct((), keys.dtype))
+    start = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
     (votes, *sums), prints = jax.lax.scan(some, start, keys.reshape(-1, chunk))
     probs, entropies, log_probs = (total / num_passes for total in sums)
     agreed = most_frequent(prints.reshape(num_passes, 2, -1))
