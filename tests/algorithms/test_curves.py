@@ -140,38 +140,17 @@ def test_reach_by_mean_curve_and_by_seed():
     assert curves.reach(seeds, 50) == {"mean_curve": None, "seeds": None, "reached": 0, "n": 3}
 
 
-def test_checkpoints_double_while_the_reference_learns():
-    words = np.arange(10.0, 111.0, 10)
-    flat_from = lambda end: Curve(words, np.minimum(words, end))
-    np.testing.assert_array_equal(curves.checkpoints(flat_from(200), 10), [20, 30, 50, 90])
-    np.testing.assert_array_equal(curves.checkpoints(flat_from(200), 100), [110])
-    np.testing.assert_array_equal(curves.checkpoints(flat_from(50), 10), [20, 30])
-    np.testing.assert_array_equal(curves.checkpoints(flat_from(51), 10), [20, 30, 50])
-    np.testing.assert_array_equal(curves.checkpoints(flat_from(5), 10), [20])  # at least once
-    np.testing.assert_array_equal(curves.checkpoints(flat_from(50), 10, share=0.5), [20])
-
-
-def test_the_win_matrix_counts_significant_checkpoints():
-    rng = np.random.default_rng(0)
-    scores = rng.normal(0, 0.01, (3, 6, 4)) + rng.normal(0, 1, (1, 6, 1))  # seeds differ a lot
-    scores[1, :, 1:] += 1  # better at three of four checkpoints
-    scores[2, 3:] = np.nan  # a strategy with half of the seeds
-    found = curves.win_matrix(scores)
-    for i in range(3):
-        for j in range(3):
-            a, b = (scores[k][: 3 if 2 in (i, j) else 6] for k in (i, j))
-            p = stats.ttest_rel(a, b).pvalue if i != j else np.ones(4)
-            assert found[i, j] == np.mean((p < 0.05) & (a.mean(axis=0) > b.mean(axis=0)))
-    assert found[1, 0] >= 3 / 4
-    assert (np.diag(found) == 0).all()
-    assert (found + found.T <= 1).all()
-
-
-def test_the_win_matrix_does_not_test_one_seed():
-    scores = np.full((3, 2, 2), np.nan)
-    scores[0], scores[1], scores[2, 0] = 1.0, 0.0, 5.0
-    expected = [[0, 1, np.nan], [0, 0, np.nan], [np.nan, np.nan, 0]]
-    np.testing.assert_array_equal(curves.win_matrix(scores), expected)
+def test_savings_pair_the_seeds():
+    random = {seed: line(0, 10, slope) for seed, slope in (("0", 1), ("1", 2), ("2", 1))}
+    other = {seed: line(0, 10, slope) for seed, slope in (("1", 3), ("0", 3), ("3", 3))}
+    found = curves.savings(random, other, 5)
+    assert found["mean_curve"] == pytest.approx(3 * 3 / 4)
+    assert found["seeds"]["mean"] == pytest.approx((3 + 3 / 2) / 2)
+    assert found["seeds"]["n"] == 2
+    far = curves.savings(random, other, 12)  # the first seed of random does not get there
+    assert far["seeds"] is None
+    assert far["mean_curve"] == pytest.approx(3 * 3 / 4)
+    assert curves.savings(random, other, 15) == {"mean_curve": None, "seeds": None}
 
 
 @pytest.mark.parametrize(
@@ -186,8 +165,6 @@ def test_the_win_matrix_does_not_test_one_seed():
         (lambda: curves.words_to([1, np.inf], [1, 2], 1), "finite words and scores"),
         (lambda: curves.words_to([1, 2], [1, 2], np.nan), "target must be a finite number"),
         (lambda: curves.interpolate(line(1, 2), [0.5]), "from 1 to 2 words, not at"),
-        (lambda: curves.checkpoints(line(1, 2), 0), "between 0 and 1 words, not 0"),
-        (lambda: curves.checkpoints(line(1, 2), 3), "between 0 and 1 words, not 3"),
     ],
 )
 def test_bad_values_are_refused_in_words(call, words):

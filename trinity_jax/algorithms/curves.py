@@ -5,9 +5,7 @@ numbers of words, so what compares curves interpolates them where all of them ar
 are better when higher. All of this runs on the host in float64; words stand for any unit of cost.
 
 P. Kottke, A. Calma, D. Huseljic, G. M. Krempl, B. Sick. Challenges of reliable, realistic and
-    comparable active learning evaluation. Workshop on Interactive Adaptive Learning, 2017.
-J. T. Ash, C. Zhang, A. Krishnamurthy, J. Langford, A. Agarwal. Deep batch active learning by
-    diverse, uncertain gradient lower bounds. ICLR 2020.
+comparable active learning evaluation. Workshop on Interactive Adaptive Learning 2017.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trinity_jax.algorithms.statistics import interval, student
+from trinity_jax.algorithms.statistics import interval
 from trinity_jax.types import InputError
 
 
@@ -39,6 +37,18 @@ class Aligned(NamedTuple):
     scores: np.ndarray  # float64 [strategy, seed, point], NaN where a strategy lacks a seed
 
 
+def checked(words: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """A curve as float64 `[point]` each, or the `ValueError` that says why it is none."""
+    words, score = np.asarray(words, np.float64), np.asarray(score, np.float64)
+    if words.ndim != 1 or words.shape != score.shape or not len(words):
+        raise ValueError(f"a curve needs a score for each of its words, not {score.shape}")
+    if not (np.isfinite(words).all() and np.isfinite(score).all()):
+        raise ValueError("a curve needs finite words and scores")
+    if (np.diff(words) < 0).any():
+        raise ValueError("the words of a curve must not fall")
+    return words, score
+
+
 def area(words: ArrayLike, score: ArrayLike) -> float:
     """The area under a curve over its width: its mean height, in the unit of the score.
 
@@ -51,7 +61,7 @@ def area(words: ArrayLike, score: ArrayLike) -> float:
     Raises:
         ValueError: not a curve, or one without width.
     """
-    words, score = _checked(words, score)
+    words, score = checked(words, score)
     width = words[-1] - words[0]
     if width == 0:
         raise ValueError("the area under a curve needs two different numbers of words")
@@ -73,7 +83,7 @@ def words_to(words: ArrayLike, score: ArrayLike, target: float | int) -> float |
     Returns:
         Words, None if the target was not reached.
     """
-    words, score = _checked(words, score)
+    words, score = checked(words, score)
     if not np.isfinite(target):
         raise ValueError(f"the target must be a finite number, not {target}")
     reached = score >= target
@@ -101,7 +111,7 @@ def interpolate(curve: Curve, words: ArrayLike) -> np.ndarray:
     Raises:
         ValueError: not a curve, or words at which it is not defined.
     """
-    x, score = _checked(*curve)
+    x, score = checked(*curve)
     words = np.asarray(words, np.float64)
     if not ((words >= x[0]) & (words <= x[-1])).all():
         raise ValueError(f"the curve is defined from {x[0]:g} to {x[-1]:g} words, not at {words}")
@@ -116,7 +126,7 @@ def shared_words(curves: Iterable[Curve]) -> np.ndarray:
     Raises:
         InputError: they have less than two numbers of words in common.
     """
-    words = [_checked(*curve)[0] for curve in curves]
+    words = [checked(*curve)[0] for curve in curves]
     low, high = max(x[0] for x in words), min(x[-1] for x in words)
     if low >= high:
         raise InputError(
@@ -176,65 +186,25 @@ def reach(curves: Sequence[Curve], target: float | int) -> dict[str, Any]:
     }
 
 
-def checkpoints(reference: Curve, query: float | int, share: float = 0.99) -> np.ndarray:
-    """Where to compare: at w_0 + query 2^k words, while random choice is still learning.
-
-    That is, below `share` of its final score, but at least once. Late differences, where every
-    strategy has labelled most of what there is, would count for nothing else but noise.
-
-    Args:
-        reference: the mean curve of random choice.
-        query: words labelled a round.
-        share: of the reference's final score.
-
-    Returns:
-        Words within the reference's range, ascending, `[checkpoint]`.
-    """
-    words, score = _checked(*reference)
-    width = words[-1] - words[0]
-    if not 0 < query <= width:
-        raise ValueError(f"a round must label between 0 and {width:g} words, not {query:g}")
-    at = words[0] + query * 2.0 ** np.arange(int(np.log2(width / query)) + 1)
-    at = np.minimum(at, words[-1])  # rounding
-    learning = np.interp(at, words, score) < share * score[-1]
-    return at[: max(1, int(np.argmin(np.append(learning, False))))]
-
-
-def win_matrix(scores: ArrayLike, alpha: float = 0.05) -> np.ndarray:
-    """How often each strategy beats each other one: the pairwise penalty matrix of Ash et al.
-
-    i beats j at a checkpoint where Student's paired test over the seeds they share finds i better
-    at level alpha; there j is fined 1 / number of checkpoints. A column's mean is how often its
-    strategy loses. Matrices of several settings (corpora, query sizes) are added.
+def savings(
+    reference: Mapping[str, Curve], curves: Mapping[str, Curve], target: float | int
+) -> dict[str, Any]:
+    """`utilisation` of one strategy against another: of their mean curves, and of paired seeds.
 
     Args:
-        scores: `[strategy, seed, checkpoint]`, NaN where a strategy lacks a seed.
-        alpha: of each test; there is no correction for their number.
+        reference: the strategy to save against, by seed.
+        curves: the other, by seed.
+        target: the score to reach.
 
     Returns:
-        Share of checkpoints at which the row beats the column, `[strategy, strategy]`; NaN where
-        they share less than two seeds, and 0 on the diagonal.
+        `{"mean_curve": ratio or None, "seeds": see `interval`}`; the seeds are those of both, and
+        have no interval (None) unless each of them gets there twice.
     """
-    scores = np.asarray(scores, np.float64)
-    matrix = np.zeros((len(scores), len(scores)))
-    for i, j in zip(*np.nonzero(~np.eye(len(scores), dtype=bool)), strict=True):
-        difference = scores[i] - scores[j]
-        difference = difference[~np.isnan(difference).any(axis=1)]
-        if len(difference) < 2:
-            matrix[i, j] = np.nan
-        else:
-            wins = (student(difference) < alpha) & (difference.mean(axis=0) > 0)
-            matrix[i, j] = wins.mean()
-    return matrix
-
-
-def _checked(words: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64, or the sentence that says why they are no curve."""
-    words, score = np.asarray(words, np.float64), np.asarray(score, np.float64)
-    if words.ndim != 1 or words.shape != score.shape or not len(words):
-        raise ValueError(f"a curve needs a score for each of its words, not {score.shape}")
-    if not (np.isfinite(words).all() and np.isfinite(score).all()):
-        raise ValueError("a curve needs finite words and scores")
-    if (np.diff(words) < 0).any():
-        raise ValueError("the words of a curve must not fall")
-    return words, score
+    both = [seed for seed in curves if seed in reference]
+    ratios = [utilisation(reference[seed], curves[seed], target) for seed in both]
+    known = [ratio for ratio in ratios if ratio is not None]
+    ours, theirs = mean([*curves.values()]), mean([*reference.values()])
+    return {
+        "mean_curve": utilisation(theirs, ours, target),
+        "seeds": interval(known) if len(known) == len(both) else None,
+    }
