@@ -65,22 +65,21 @@ def _paths(folder: pathlib.Path, language: str) -> list[pathlib.Path]:
     """The files of one language, sorted."""
     found: dict[str, list[pathlib.Path]] = {}
     for root, _, names in os.walk(folder, onerror=_refuse):
-        for name in names:
-            path = pathlib.Path(root, name)
-            if name.endswith("gold_conll"):
-                if not str(path).isprintable():
-                    raise InputError(f"{folder}: expected printable names, found {str(path)!r}")
-                words = set().union(*_words(path.relative_to(folder)))
-                spoken = [known for known in LANGUAGES if known in words]
-                found.setdefault(" and ".join(spoken) or language, []).append(path)
-    if not found or (language and language not in found):
+        for path in (pathlib.Path(root, name) for name in names if name.endswith("gold_conll")):
+            if not str(path).isprintable():
+                raise InputError(f"{folder}: expected printable names, found {str(path)!r}")
+            words = set().union(*_words(path.relative_to(folder)))
+            spoken = [known for known in LANGUAGES if known in words]
+            found.setdefault(" and ".join(spoken), []).append(path)
+    unsaid = found.pop("", [])
+    if language not in {"", *found} or not (found or unsaid):
         wanted = f"files *gold_conll{' in ' * bool(language)}{language}"
-        there = " and ".join(sorted(found)) or "none"
+        there = ", ".join(sorted(found)) or "none"
         raise InputError(f"{folder}: expected {wanted}, found {there}")
     if not language and len(found) > 1:
-        names = ", ".join(sorted(name or "no name" for name in found))
-        raise InputError(f"{folder}: expected one language or its name, found several: {names}")
-    return sorted(found[language or next(iter(found))])
+        several = ", ".join(sorted(found))
+        raise InputError(f"{folder}: expected one language or its name, found several: {several}")
+    return sorted(unsaid + found.get(language or next(iter(found), ""), []))
 
 
 def _refuse(error: OSError) -> None:
@@ -102,24 +101,23 @@ def _part(path: pathlib.Path) -> str:
 def _file(path: pathlib.Path, begun: dict[str, pathlib.Path]) -> list[_sentences.Sentence]:
     """Reads a file, and notes which documents it holds."""
 
-    def fields(where: str, line: bytes) -> tuple[str, str] | None:
-        row = line.split()
-        if not row or row[0] == b"#end":
+    def fields(line: str) -> tuple[str, str] | None:
+        row = _sentences.columns(line)
+        if not row or row[0] == "#end":
             return None
-        decoded = _sentences.text(where, line, f"at least {WIDTH} columns")
-        if row[0] == b"#begin":
-            if decoded in begun:
-                found = f"{_files.excerpt(decoded)} again, after {begun[decoded]}"
-                raise InputError(f"{where}: expected each document once, found {found}")
-            begun[decoded] = path
+        if row[0] == "#begin":
+            if line in begun:
+                found = f"{_files.excerpt(line)} again, after {begun[line]}"
+                raise InputError(f"expected each document once, found {found}")
+            begun[line] = path
             return None
         if len(row) < WIDTH:
-            found = f"{len(row)} in {_files.excerpt(decoded)}"
-            raise InputError(f"{where}: expected at least {WIDTH} columns, found {found}")
-        return row[WORD].decode(), b" ".join((row[ID].split(b"/")[0], row[NAME])).decode()
+            found = f"{len(row)} in {_files.excerpt(line)}"
+            raise InputError(f"expected at least {WIDTH} columns, found {found}")
+        return row[WORD], f"{row[ID].partition('/')[0]} {row[NAME]}"
 
     found, genres = [], []
-    for block in _sentences.blocks(path, fields):
+    for block in _sentences.blocks(path, f"at least {WIDTH} columns", fields):
         kinds, cells = zip(*(both.split(" ") for both in block.tags), strict=True)
         found.append(block._replace(tags=_iob2(path, block.first, cells)))
         genres.append(kinds[0])

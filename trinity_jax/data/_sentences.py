@@ -8,9 +8,11 @@ Blank lines end sentences. Tags become IOB2. Files are not trusted: memory grows
 tokens and with the number of lines, both of which must really be there.
 """
 
+import contextlib
 import itertools
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -19,6 +21,9 @@ from trinity_jax.data import _files, _tables, _tags
 from trinity_jax.types import InputError
 
 MAX_TOKENS = 10_000  # in a sentence; more are a file without blank lines
+SPACES = " \t\v\f"
+SPACE = re.compile(f"[{SPACES}]+")
+COLUMNS = "a word, other columns and a tag"
 SPLITS = ("train", "dev", "test")
 CONLL = {"train": (".train", "train.txt"), "dev": (".testa", "valid.txt", "dev.txt")}
 CONLL |= {"test": (".testb", "test.txt")}
@@ -43,7 +48,7 @@ class Corpus(NamedTuple):
     note: str  # what a report has to say of it, or ""
 
 
-Fields = Callable[[str, bytes], tuple[str, str] | None]  # (where, line) -> token and tag, or no row
+Fields = Callable[[str], tuple[str, str] | None]  # a line -> token and tag, or no row
 
 
 def iob2(folder: pathlib.Path) -> Corpus:
@@ -51,7 +56,7 @@ def iob2(folder: pathlib.Path) -> Corpus:
     parts = []
     for split in SPLITS:
         path = folder / f"{split}.iob2"
-        found = list(blocks(path, _pair))
+        found = list(blocks(path, "TOKEN<TAB>TAG", _pair))
         genres = _genres(path, len(found))
         scheme = _tags.scheme(f"{path}, line", found, ("iob2",))
         parts.append(sentences(found, scheme, genres))
@@ -63,18 +68,20 @@ def conll(folder: pathlib.Path) -> Corpus:
     parts, schemes = [], []
     for split in SPLITS:
         path = _conll_path(folder, split)
-        found = list(blocks(path, _columns()))
+        found = list(blocks(path, COLUMNS, _columns()))
         schemes.append(_tags.scheme(f"{path}, line", found, ("iob2", "iob1", "bioes")))
         parts.append(sentences(found, schemes[-1]))
     return corpus(str(folder), parts, note=f"tags read as {', '.join(schemes).upper()}")
 
 
-def blocks(path: pathlib.Path, fields: Fields) -> Iterator[_tags.Block]:
+def blocks(path: pathlib.Path, expected: str, fields: Fields) -> Iterator[_tags.Block]:
     """Yields the sentences of a file.
 
     Args:
       path: The file, in UTF-8.
-      fields: Splits a line, without its end, into token and tag; None ends the sentence.
+      expected: What a line is, in words.
+      fields: Splits a line, without its end, into token and tag; None ends the sentence. What it
+        raises need not say which line.
 
     Raises:
       InputError: The file cannot be read, has no sentence, or a line is not what it should be.
@@ -82,36 +89,36 @@ def blocks(path: pathlib.Path, fields: Fields) -> Iterator[_tags.Block]:
     once: dict[str, str] = {}  # strings are kept once each
     rows: list[tuple[str, str]] = []
     first = 0
-    with _files.opened(path) as file:
-        for start, lines in _tables.numbered_lines(file):
-            for number, line in enumerate(lines, start):
-                if row := fields(f"{path}, line {number}", line):
-                    first = first or number
-                    rows.append((once.setdefault(row[0], row[0]), once.setdefault(row[1], row[1])))
-                    if len(rows) > MAX_TOKENS:
-                        expected = f"a blank line after {MAX_TOKENS} tokens at most, found none"
-                        raise InputError(f"{path}, line {number}: expected {expected}")
-                elif rows:
-                    yield _block(first, rows)
-                    first, rows = 0, []
+    for number, line in _lines(path, expected):
+        try:
+            row = fields(line)
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error}") from None
+        if row:
+            first = first or number
+            rows.append((once.setdefault(row[0], row[0]), once.setdefault(row[1], row[1])))
+            if len(rows) > MAX_TOKENS:
+                wanted = f"a blank line after {MAX_TOKENS} tokens at most, found none"
+                raise InputError(f"{path}, line {number}: expected {wanted}")
+        elif rows:
+            yield _block(first, rows)
+            first, rows = 0, []
     if rows:
         yield _block(first, rows)
     if not once:
         raise InputError(f"{path}: expected sentences, found none")
 
 
-def text(where: str, line: bytes, expected: str) -> str:
-    """Decodes a line, or raises the sentence about it."""
-    if wrong := _tables.wrong_bytes(line):
-        raise InputError(f"{where}: expected {expected}{wrong}")
-    return line.decode()
+def columns(line: str) -> list[str]:
+    """Splits a line at white space, which that of other scripts is not."""
+    return SPACE.split(stripped) if (stripped := line.strip(SPACES)) else []
 
 
 def sentences(
     found: list[_tags.Block], scheme: str, genres: Iterable[str] = itertools.repeat("")
 ) -> list[Sentence]:
     """Turns what was found, in tags of a known scheme, into sentences in IOB2."""
-    convert = spans.bioes_to_iob2 if scheme == "bioes" else spans.iob1_to_iob2
+    convert = {"iob2": tuple, "iob1": spans.iob1_to_iob2, "bioes": spans.bioes_to_iob2}[scheme]
     return [
         Sentence(block.tokens, convert(block.tags), genre)
         for block, genre in zip(found, genres, strict=False)
@@ -134,35 +141,32 @@ def _block(first: int, rows: list[tuple[str, str]]) -> _tags.Block:
     return _tags.Block(first, tokens, tags)
 
 
-def _pair(where: str, line: bytes) -> tuple[str, str] | None:
+def _pair(line: str) -> tuple[str, str] | None:
     """Splits TOKEN<TAB>TAG."""
     if not line:
         return None
-    row = text(where, line, "TOKEN<TAB>TAG").split("\t")
+    row = line.split("\t")
     if len(row) != 2 or not all(row):
         found = "an empty one" if len(row) == 2 else f"{len(row)} field{'s' * (len(row) != 1)}"
-        raise InputError(
-            f"{where}: expected TOKEN<TAB>TAG, found {found} in {_files.excerpt(line.decode())}"
-        )
+        raise InputError(f"expected TOKEN<TAB>TAG, found {found} in {_files.excerpt(line)}")
     return row[0], row[1]
 
 
 def _columns() -> Fields:
-    """Splits lines of as many columns as the first has; not at spaces of other scripts."""
+    """Splits lines of as many columns as the first has."""
     width = 0
 
-    def fields(where: str, line: bytes) -> tuple[str, str] | None:
+    def fields(line: str) -> tuple[str, str] | None:
         nonlocal width
-        row = line.split()
-        if not row or row[0] == b"-DOCSTART-":
+        row = columns(line)
+        if not row or row[0] == "-DOCSTART-":
             return None
-        expected = f"{width} columns, as before" if width else "a word, other columns and a tag"
-        decoded = text(where, line, expected)
         if len(row) != (width or max(len(row), 2)):
-            found = f"{len(row)} in {_files.excerpt(decoded)}"
-            raise InputError(f"{where}: expected {expected}, found {found}")
+            expected = f"{width} columns, as before" if width else COLUMNS
+            found = f"{len(row)} in {_files.excerpt(line)}"
+            raise InputError(f"expected {expected}, found {found}")
         width = len(row)
-        return row[0].decode(), row[-1].decode()
+        return row[0], row[-1]
 
     return fields
 
@@ -184,13 +188,27 @@ def _genres(of: pathlib.Path, count: int) -> Iterable[str]:
     if not os.path.lexists(path):
         return itertools.repeat("")
     genres = []
-    with _files.opened(path) as file:
-        for start, lines in _tables.numbered_lines(file):
-            for number, line in enumerate(lines, start):
-                genres.append(text(f"{path}, line {number}", line, "a genre"))
-                if not line:
-                    raise InputError(f"{path}, line {number}: expected a genre, found nothing")
+    for number, line in _lines(path, "a genre"):
+        if not line:
+            raise InputError(f"{path}, line {number}: expected a genre, found nothing")
+        genres.append(line)
     if len(genres) != count:
         expected = f"{count} lines, one a sentence of {of.name}"
         raise InputError(f"{path}: expected {expected}, found {len(genres)}")
     return genres
+
+
+def _lines(path: pathlib.Path, expected: str) -> Iterator[tuple[int, str]]:
+    """Yields the lines of a file, less the blank ones at the end, with their numbers."""
+    with _files.opened(path) as file:
+        for start, lines in _tables.numbered_lines(file):
+            whole = b"\n".join(lines)
+            decoded = None
+            if b"\0" not in whole and max(map(len, lines)) <= _tables.LIMIT:
+                with contextlib.suppress(UnicodeDecodeError):
+                    decoded = whole.decode()
+            if decoded is None:
+                wrong = map(_tables.wrong_bytes, lines)
+                number, found = next((n, found) for n, found in enumerate(wrong, start) if found)
+                raise InputError(f"{path}, line {number}: expected {expected}{found}")
+            yield from enumerate(decoded.split("\n"), start)

@@ -191,7 +191,8 @@ def sentences(source: str, *, language: str = "") -> Corpus:
     kind, argument = _split(source)
     reader = lookup(SENTENCES, kind, "source")
     if language and kind != "ontonotes":
-        raise InputError(f"{source}: expected a language with ontonotes:DIR only, found {language}")
+        found = _files.excerpt(language)
+        raise InputError(f"{source}: expected a language with ontonotes:DIR only, found {found}")
     return reader(source, argument, language)
 
 
@@ -201,7 +202,7 @@ def vectors(path: str, only: Collection[str] | None = None) -> Vectors:
     Args:
       path: A file of GloVe's or word2vec's text, gzipped or not, or a folder with a `.npy` file of
         rows and a `.tsv` or `.tsv.gz` file of WORD<TAB>ROW.
-      only: Words to be looked up; others, and other capitalisations, are dropped while reading.
+      only: Words that will be looked up; others are dropped while reading, to save memory.
 
     Returns:
       The words and their rows; `rows` looks words up.
@@ -209,9 +210,8 @@ def vectors(path: str, only: Collection[str] | None = None) -> Vectors:
     Raises:
       InputError: Files that are missing or not what they should be.
     """
-    if not path.isprintable():
-        raise InputError(f"expected a path in printable characters, found {path!r}")
-    return _vectors.read(pathlib.Path(path).expanduser(), only)
+    _split(path)
+    return _vectors.read(pathlib.Path(os.path.expanduser(path)), only)
 
 
 def _split(source: str) -> tuple[str, str]:
