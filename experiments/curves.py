@@ -3,8 +3,9 @@
     python -m experiments.curves FILE.csv [MORE.csv ...] [--full SCORE ...] [--reference random]
 
 Each file is one corpus: strategy,seed,words,score, a row a measurement, in any order. Seeds of one
-name are compared in pairs. SCORE, one for each file, is what training on all data gives; without
-it nothing is said about 95 and 99 percent of it. summary.json and figure.png are in --out.
+name are compared in pairs. Words are counted to the reference's last score and to 95 and 99
+percent of SCORE, one for each file: what training on all data gives. A saving is how many words the
+reference took for each word of the strategy. summary.json and figure.png are in --out.
 """
 
 import dataclasses
