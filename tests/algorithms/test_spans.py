@@ -153,7 +153,7 @@ def test_conversions_keep_the_spans_of_every_short_sentence():
     """Of all tags of two types, and back again where the tags were legal."""
     iob = ["O", "B-A", "I-A", "B-B", "I-B"]
     seen = 0
-    for tags in itertools.product(iob, repeat=5):
+    for tags in itertools.product(iob, repeat=4):
         written = iob1_to_iob2(tags)
         assert list(spans(written)) == list(strict_spans(written)) == list(spans(tags))
         bioes = iob2_to_bioes(written)
@@ -163,8 +163,8 @@ def test_conversions_keep_the_spans_of_every_short_sentence():
         assert bioes_to_iob2(bioes) == written
         assert legal(tags, "iob2") == (written == tags)
         seen += legal(tags, "iob2")
-    assert seen > 500
-    for tags in itertools.product(bioes_tags(["A", "B"]), repeat=4):
+    assert seen > 100
+    for tags in itertools.product(bioes_tags(["A", "B"]), repeat=3):
         iob2 = bioes_to_iob2(tags)
         assert list(strict_spans(iob2)) == list(strict_spans(tags, "bioes"))
         assert legal(tags, "bioes") == (iob2_to_bioes(iob2) == tags)
@@ -203,8 +203,8 @@ def test_strict_scores_are_those_of_seqeval(scheme):
     """Over 3,000 sentences of which most break the scheme, batch by batch."""
     rng = np.random.default_rng(0)
     illegal = 0
-    for _ in range(300):
-        truth = random_sentences(rng, scheme, rng.integers(1, 12, size=12))
+    for _ in range(100):
+        truth = random_sentences(rng, scheme, rng.integers(1, 12, size=30))
         tags = random_sentences(rng, scheme, None, near=truth)
         illegal += sum(not legal(sentence, scheme) for sentence in tags)
         scores = strict_f1(tags, truth, scheme)
@@ -214,7 +214,7 @@ def test_strict_scores_are_those_of_seqeval(scheme):
             expected = row["precision"], row["recall"], row["f1-score"]
             np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
         assert set(theirs) == {"macro avg", "weighted avg"}
-    assert illegal > 2000
+    assert illegal > 1500
 
 
 def test_strict_scores_of_nothing():

@@ -22,7 +22,7 @@ from trinity_jax.data import _arrays, _files, _tables
 from trinity_jax.types import InputError
 
 MAX_VALUES = 1 << 30  # 4 GiB; more is a mistake, or is read with `only`
-HEADER = re.compile(b"[0-9]{1,12} [0-9]{1,6}")
+HEADER = re.compile(b"[0-9]{1,12} [1-9][0-9]{0,5}")
 ROW = re.compile("[0-9]{1,9}")
 
 
@@ -129,7 +129,7 @@ def _folder(path: pathlib.Path, wanted: set[str] | None) -> Vectors:
     """Reads one `.npy` file and the table beside it."""
     table = _arrays.features(_only(path, (".npy",)), "ef", "float16 or float32")
     words: dict[str, int] = {}
-    names = _only(path, (".tsv", ".tsv.gz"))
+    number, names = 0, _only(path, (".tsv", ".tsv.gz"))
     for number, line in _lines(names):
         fields = [] if _tables.wrong_bytes(line) else line.decode().split("\t")
         if len(fields) != 2 or not fields[0] or not ROW.fullmatch(fields[1]):
@@ -140,6 +140,8 @@ def _folder(path: pathlib.Path, wanted: set[str] | None) -> Vectors:
             raise InputError(f"{names}, line {number}: expected {expected}, found {fields[1]}")
         if wanted is None or fields[0] in wanted:
             words.setdefault(fields[0], int(fields[1]))
+    if not number:
+        raise InputError(f"{names}: expected lines WORD<TAB>ROW, found none")
     return Vectors(words, table)
 
 

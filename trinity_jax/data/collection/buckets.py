@@ -1,13 +1,15 @@
 """Sentences of like length in one array, padded to its width, so that few shapes are compiled."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trinity_jax.algorithms.spans import iob2_to_bioes
 
 
+@runtime_checkable
 class Sentence(Protocol):
     """Tokens, and as many tags in IOB2."""
 
@@ -35,7 +37,7 @@ class Bucket(NamedTuple):
     index: np.ndarray  # pyright: ignore[reportIncompatibleMethodOverride] (of a tuple)
 
 
-def bucket_edges(lengths: Sequence[int], num_widths: int) -> tuple[int, ...]:
+def bucket_edges(lengths: ArrayLike, num_widths: int) -> tuple[int, ...]:
     """Chooses the widths for which least is padded, by dynamic programming.
 
     Args:
@@ -45,9 +47,9 @@ def bucket_edges(lengths: Sequence[int], num_widths: int) -> tuple[int, ...]:
     Returns:
       The widths, ascending; the last is the greatest length.
     """
-    if not len(lengths) or num_widths < 1:
-        raise ValueError("expected at least one length and one width")
     width, count = np.unique(np.asarray(lengths, int), return_counts=True)
+    if not len(width) or num_widths < 1:
+        raise ValueError("expected at least one length and one width")
     upto = np.concatenate([[0], np.cumsum(count)])  # sentences of the first n lengths
     cost = np.concatenate([[0], width * upto[1:]])  # of the first n lengths in one bucket
     choices = []
