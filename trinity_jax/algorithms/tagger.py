@@ -102,16 +102,17 @@ def tagger(sizes: Sizes, vocabulary: Vocabulary) -> Tagger:
         return encoder(params, key, params["words"], *arrays, method="train")
 
     def teacher(params, h, tags, length):
-        return decoder.teacher(params["decoder"], h, tags, length)
+        return decoder.teacher(params["decoder"], *_arrays((h, tags, length)))
 
     def log_likelihood(params, h, tags, length):
-        return of_tags(teacher(params, h, tags, length), tags, length).sum(1)
+        log_probs = teacher(params, h, tags, length)
+        return of_tags(log_probs, *_arrays((tags, length))).sum(1)
 
     def greedy(params, h, length, rules=None):
-        return decoder.greedy(params["decoder"], h, length, rules)
+        return decoder.greedy(params["decoder"], *_arrays((h, length)), rules)
 
     def beam(params, h, length, width, rules=None):
-        return decoder.beam(params["decoder"], h, length, width, rules)
+        return decoder.beam(params["decoder"], *_arrays((h, length)), width, rules)
 
     return Tagger(init, encode_forms, encode, train, teacher, log_likelihood, greedy, beam)
 
