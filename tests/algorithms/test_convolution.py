@@ -190,7 +190,7 @@ def test_lowered_by_platform(program):
         assert operations(platform) == (convolutions, 0)
 
 
-@pytest.mark.parametrize("window", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("window", [2, 5])
 def test_embedded_symbols(window):
     """Every form is the convolution of the embedding, in which padding is 0; by platform."""
     table, kernel = normal(0, (7, 4), (window, 4, 3))

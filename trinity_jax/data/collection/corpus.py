@@ -44,9 +44,7 @@ class Encoded(NamedTuple):
       forms: what each form is made of.
       tags: what each number of a tag means.
       edges: the widths of buckets.
-      train: the buckets of each part, narrow ones first; those without sentences are left out.
-      dev: as `train`.
-      test: as `train`.
+      buckets: of all parts behind one another, narrow ones first; without those that are empty.
     """
 
     vocabulary: Vocabulary
@@ -54,9 +52,7 @@ class Encoded(NamedTuple):
     forms: Forms
     tags: tuple[str, ...]
     edges: tuple[int, ...]
-    train: tuple[Bucket, ...]
-    dev: tuple[Bucket, ...]
-    test: tuple[Bucket, ...]
+    buckets: tuple[Bucket, ...]
 
 
 def encode(
@@ -72,7 +68,7 @@ def encode(
     """Turns a corpus into arrays.
 
     Args:
-      parts: training, development and test part.
+      parts: the training part, which is the pool, and others, such as dev and test.
       types: the types of entities.
       max_chars: how many characters of a word are kept, two marks included.
       num_widths: how many widths of buckets there may be; they fit the lengths of all parts.
@@ -80,14 +76,14 @@ def encode(
       min_count: words seen fewer times in the training part are unknown.
       lower: whether words are looked up in lower case; characters and case are as they were.
     """
-    train, dev, test = parts
     texts = [[sentence.tokens for sentence in part] for part in parts]
     known = vocabulary(texts[0], min_count, lower)
     strings = form_strings(itertools.chain(*texts))
     tags = bioes_tags(types)
     edges = bucket_edges([len(tokens) for text in texts for tokens in text], num_widths)
-    in_buckets = [buckets(part, strings, tags, edges, multiple) for part in (train, dev, test)]
-    return Encoded(known, strings, forms(known, strings, max_chars), tags, edges, *in_buckets)
+    everything = list(itertools.chain(*parts))
+    in_buckets = buckets(everything, strings, tags, edges, multiple)
+    return Encoded(known, strings, forms(known, strings, max_chars), tags, edges, in_buckets)
 
 
 def vocabulary(
