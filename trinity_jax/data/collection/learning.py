@@ -222,6 +222,7 @@ def read(
     needs = [acquisition.ACQUISITIONS[name].needs for name in names]
     features = jax.lax.map(lambda form: tagger.encode_forms(params, form), forms, batch_size=4096)
     chunk = chunk if num_passes % chunk == 0 else 1
+    same = jax.random.key_data(key_passes)  # passes drop the same units in all batches
 
     def scores_of(wanted, key, belief):
         """By the one of these functions that has the index; a branch that is not taken is 0."""
@@ -244,7 +245,7 @@ def read(
             return found.tags, found.token_log_probs
 
         def by_passes(bits):
-            keys = jax.random.split(key_passes, num_passes)
+            keys = jax.random.split(jax.random.wrap_key_data(same), num_passes)
             passes = monte_carlo(pass_, keys, mask, chunk)
             belief = acquisition.Belief(mask, passes=passes)
             return scores_of(True, jax.random.wrap_key_data(bits), belief)
@@ -258,7 +259,7 @@ def read(
             for way, wanted in ((by_decoding, False), (by_passes, True))
             if any(("passes" in need) == wanted for need in needs)
         ]
-        turn = jnp.array(["passes" in need for need in needs])[index]
+        turn = jnp.array([int("passes" in need) for need in needs])[index]
         turn = turn if len(ways) == 2 else 0
         scores = jax.lax.switch(turn, ways, jax.random.key_data(key))
         counts = jax.vmap(
