@@ -25,7 +25,8 @@ ARROWS = {
     "compute/": ("compute", "types", "__version__"),
 }
 ONLY_IN = {
-    "flax": ("algorithms/networks.py",),
+    # Each of them hands out pure functions of plain pytrees; nobody else sees a module.
+    "flax": ("algorithms/networks.py", "algorithms/encoder.py", "algorithms/tagger.py"),
     "tensorflow_datasets": ("data/sources.py", "data/_"),
     "orbax": ("compute/checkpoint.py",),
     "tyro": ("compute/program.py",),

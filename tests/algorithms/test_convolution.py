@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from trinity_jax.algorithms.convolution import conv, conv_matmul, conv_native
+from trinity_jax.algorithms.convolution import (
+    conv,
+    conv_embedded,
+    conv_embedded_native,
+    conv_embedded_rows,
+    conv_matmul,
+    conv_native,
+)
 
 ONE = ((1, 1), (1, 1))
 CASES = {  # x, kernel, stride, padding
@@ -181,6 +188,23 @@ def test_lowered_by_platform(program):
     assert operations("cpu") == (0, convolutions)
     for platform in ("cuda", "rocm", "tpu"):
         assert operations(platform) == (convolutions, 0)
+
+
+@pytest.mark.parametrize("window", [2, 5])
+def test_embedded_symbols(window):
+    """Every form is the convolution of the embedding, in which padding is 0; by platform."""
+    table, kernel = normal(0, (7, 4), (window, 4, 3))
+    symbols = jnp.asarray(np.random.default_rng(1).integers(0, 7, (6, 5)))
+    plain = lambda table, kernel: conv_native(table.at[0].set(0)[symbols], kernel)
+    expected = jax.jit(functools.partial(value_and_gradients, plain))(table, kernel)
+    for form in (conv_embedded, conv_embedded_native, conv_embedded_rows):
+        of_symbols = functools.partial(value_and_gradients, functools.partial(form, symbols))
+        assert_same(jax.jit(of_symbols)(table, kernel), expected)
+    text = lambda platform: (
+        jax.export.export(jax.jit(conv_embedded), platforms=[platform])(symbols, table, kernel)
+    ).mlir_module()
+    counts = [text(platform).count("stablehlo.convolution") for platform in ("cpu", "cuda", "tpu")]
+    assert counts == [0, 1, 1]
 
 
 @pytest.mark.parametrize(

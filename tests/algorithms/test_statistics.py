@@ -1,12 +1,24 @@
-"""Intervals against SciPy and by simulation, pairing, bad values, and accuracy with ties."""
+"""Intervals and tests against SciPy, by simulation and enumeration; accuracy with ties."""
 
+import itertools
+
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from trinity_jax.algorithms.statistics import accuracy, interval, paired
+from trinity_jax.algorithms.statistics import (
+    accuracy,
+    bootstrap,
+    holm,
+    interval,
+    paired,
+    signed_rank,
+    student,
+)
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 100])
@@ -51,6 +63,94 @@ def test_paired_cancels_what_is_shared():
     assert paired([], []) is None
 
 
+def test_bootstrap_is_the_percentile_interval():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1, 1, 12), rng.normal(0, 1, 12)
+    found = bootstrap(jax.random.key(0), [a - b], 0.9, draws=40_000)
+    scipy = stats.bootstrap(
+        (a, b),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        paired=True,
+        confidence_level=0.9,
+        n_resamples=40_000,
+        method="percentile",
+        rng=rng,
+    )
+    np.testing.assert_allclose(found["interval"], scipy.confidence_interval, atol=0.02)
+    assert found["mean"] == pytest.approx((a - b).mean())
+    assert found["n"] == 12
+    assert found == bootstrap(jax.random.key(0), [a - b], 0.9, draws=40_000)
+    assert found != bootstrap(jax.random.key(1), [a - b], 0.9, draws=40_000)
+
+
+def test_bootstrap_resamples_groups_and_within_them():
+    groups = [np.array([0.0, 1.0, 5.0]), np.array([10.0, 14.0])]
+    within = [[np.mean(x) for x in itertools.product(g, repeat=len(g))] for g in groups]
+    weighted = [
+        (np.mean(means), 1 / np.prod([len(within[g]) for g in chosen]) / 4)
+        for chosen in itertools.product((0, 1), repeat=2)
+        for means in itertools.product(*(within[g] for g in chosen))
+    ]
+    values, weights = np.array(sorted(weighted)).T
+    exact = values[np.searchsorted(np.cumsum(weights), [0.2, 0.8])]
+    found = bootstrap(jax.random.key(0), groups, 0.6, draws=40_000)
+    np.testing.assert_allclose(found["interval"], exact, atol=0.1)
+    assert found["mean"] == 7
+    assert found["n"] == 5
+
+
+def test_bootstrap_of_few_or_equal_values():
+    key = jax.random.key(0)
+    assert bootstrap(key, []) is bootstrap(key, [[], []]) is None
+    assert bootstrap(key, [[2.0]]) == {"mean": 2.0, "interval": None, "n": 1}
+    assert bootstrap(key, [[2.0] * 3, []]) == {"mean": 2.0, "interval": [2.0, 2.0], "n": 3}
+
+
+def test_student_is_the_paired_test():
+    a, b = np.random.default_rng(0).normal(size=(2, 6, 4, 3))
+    np.testing.assert_allclose(student(a - b), stats.ttest_rel(a, b).pvalue, rtol=1e-10)
+    np.testing.assert_array_equal(student([[0.0, 2.0], [0.0, 2.0]]), [1, 0])
+    assert np.isnan(student([1.0]))
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 20, 50])
+def test_signed_rank_is_wilcoxons(n):
+    for shift in (0, 0.3, -2):
+        x = np.random.default_rng(n).normal(shift, 1, n)
+        expected = stats.wilcoxon(x, method="exact").pvalue
+        assert signed_rank(x) == pytest.approx(expected, rel=1e-9)
+
+
+@hypothesis.given(st.lists(st.integers(-3, 3), min_size=1, max_size=9))
+def test_signed_rank_with_ties_counts_all_signs(values):
+    x = np.array([value for value in values if value], np.float64)
+    ranks = stats.rankdata(np.abs(x))
+    sums = [ranks @ signs for signs in itertools.product((0, 1), repeat=len(x))]
+    observed = ranks @ (x > 0)
+    tail = min(np.mean(sums <= observed), np.mean(sums >= observed))
+    assert signed_rank(values) == pytest.approx(min(1, 2 * tail))
+    assert signed_rank(np.negative(values)) == pytest.approx(signed_rank(values))
+
+
+def test_five_replicas_cannot_be_significant_by_rank():
+    assert signed_rank([1, 2, 3, 4, 5]) == 2 / 2**5
+    assert signed_rank([0, 0]) == signed_rank([]) == 1
+
+
+@hypothesis.given(st.lists(st.floats(0, 1), max_size=6))
+def test_holm_closes_bonferroni(p):
+    """A hypothesis falls if every set of hypotheses with it falls by Bonferroni's correction."""
+    tests = range(len(p))
+    sets = [s for size in tests for s in itertools.combinations(tests, size + 1)]
+    bound = lambda s: min(1, len(s) * min(p[i] for i in s))
+    expected = [max(bound(s) for s in sets if i in s) for i in tests]
+    np.testing.assert_allclose(holm(p), expected)
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -59,6 +159,12 @@ def test_paired_cancels_what_is_shared():
         (lambda: interval(np.array(3.0)), "one number for each replica"),
         (lambda: interval([[1.0, 2.0]]), "one number for each replica"),
         (lambda: interval([1.0, 2.0], 95.0), "confidence must lie between 0 and 1"),
+        (lambda: bootstrap(jax.random.key(0), [[1.0], [np.nan]]), "replica 0 of 1 is not finite"),
+        (lambda: bootstrap(jax.random.key(0), [[1.0]], 95.0), "confidence must lie between"),
+        (lambda: signed_rank([1.0, np.nan]), "replica 1 of 2 is not finite"),
+        (lambda: holm([0.5, 1.5]), "one p value from 0 to 1"),
+        (lambda: holm([np.nan]), "one p value from 0 to 1"),
+        (lambda: holm([[0.5]]), "one p value from 0 to 1"),
         (lambda: paired([1.0, 2.0], [1.0]), "as many, not 2 and 1"),
         (lambda: paired([1.0, np.nan], [1.0, 2.0]), "replica 1 of 2 is not finite"),
     ],

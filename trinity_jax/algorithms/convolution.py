@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Stride = int | Sequence[int]
 Padding = str | Sequence[tuple[int, int]]
@@ -84,6 +84,43 @@ def conv_matmul(
         ]
         windows = jnp.concatenate(taps, axis=-1)
     return windows @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def conv_embedded(
+    symbols: Int[Array, "batch width"],
+    table: Float[Array, "symbol in"],
+    kernel: Float[Array, "window _ out"],
+) -> Float[Array, "batch width out"]:
+    """Convolves embedded symbols: `conv(table[symbols], kernel)`, where row 0 counts as zero.
+
+    On CPUs the kernel is applied to the table, once, and the few rows that a window wants are
+    added up: there are fewer symbols than places where they stand. For letters that is three to
+    four times as fast as the product with all windows, gradients included.
+    """
+    return lax.platform_dependent(
+        symbols, table, kernel, cpu=conv_embedded_rows, default=conv_embedded_native
+    )
+
+
+def conv_embedded_native(
+    symbols: Int[Array, "batch width"],
+    table: Float[Array, "symbol in"],
+    kernel: Float[Array, "window _ out"],
+) -> Float[Array, "batch width out"]:
+    """`conv_embedded` as XLA's own convolution, on any platform."""
+    return conv_native(table.at[0].set(0)[symbols], kernel)
+
+
+def conv_embedded_rows(
+    symbols: Int[Array, "batch width"],
+    table: Float[Array, "symbol in"],
+    kernel: Float[Array, "window _ out"],
+) -> Float[Array, "batch width out"]:
+    """`conv_embedded` as a sum of rows, on any platform."""
+    taps, width = len(kernel), symbols.shape[1]
+    rows = table.at[0].set(0)[None] @ kernel  # [tap, symbol, out]
+    padded = jnp.pad(symbols, ((0, 0), ((taps - 1) // 2, taps // 2)))
+    return sum((rows[t][padded[:, t : t + width]] for t in range(taps)), jnp.zeros(()))
 
 
 def _geometry(x, kernel, stride, padding):

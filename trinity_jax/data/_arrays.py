@@ -48,13 +48,19 @@ def idx(folder: pathlib.Path) -> list[Part]:
     return parts
 
 
-def features(path: pathlib.Path) -> np.ndarray:
-    """Reads a `.npy` file of finite numbers: float32 `[item, feature]`."""
+def features(path: pathlib.Path, codes: str = "f", numbers: str = "float32") -> np.ndarray:
+    """Reads a `.npy` file of finite numbers: float32 `[item, feature]`.
+
+    Args:
+      path: The file.
+      codes: The type codes that are accepted in it.
+      numbers: The same in words.
+    """
     with _files.opened(path, Exception) as file:
         size = os.fstat(file.fileno()).st_size
-        values = _npy(str(path), file.read, size, "f", "float32")
+        values = _npy(str(path), file.read, size, codes, numbers)
     if values.ndim != 2:
-        raise InputError(f"{path}: expected float32 [item, feature], found {values.shape}")
+        raise InputError(f"{path}: expected {numbers} [item, feature], found {values.shape}")
     if (cell := first(~np.isfinite(values))) is not None:
         row, column = cell
         where = f"{path}, row {row + 1}, column {column + 1} (counted from 1)"

@@ -54,3 +54,9 @@ def reason(error: Exception) -> str:
 def excerpt(text: str, length: int = 60) -> str:
     """Returns the start of a text, printable and in quotes."""
     return repr(text if len(text) <= length else text[:length] + "...")
+
+
+def not_installed(source: str, package: str) -> InputError:
+    """Returns the sentence about a package that a source needs."""
+    install = "pip install 'trinity_jax[experiments]'"
+    return InputError(f"{source}: expected {package} to be installed, found none: {install}")

@@ -13,7 +13,7 @@ import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
-from io import BufferedReader
+from io import BufferedIOBase
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +66,7 @@ def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
     usual = csv.field_size_limit(LIMIT)  # a setting of the whole process, 128 kB unless changed
     try:
         with _files.opened(path) as file:
-            for first, lines in _lines(file):
+            for first, lines in numbered_lines(file):
                 fields = _fields(path, first, lines, header)
                 if first == 1:
                     found, fields = ",".join(fields[:width]), fields[width:]
@@ -130,7 +130,7 @@ def integers(path: pathlib.Path, width: int = 0) -> np.ndarray:
     values = array.array("i")
     as_before = "" if width else ", as on line 1"
     with _files.opened(path) as file:
-        for first, lines in _lines(file):
+        for first, lines in numbered_lines(file):
             for number, line in enumerate(lines, first):
                 fields = line.split()
                 width = width or len(fields)
@@ -142,7 +142,7 @@ def integers(path: pathlib.Path, width: int = 0) -> np.ndarray:
                 ):
                     expected = f"{width or ''} integer{'s' * (width != 1)}".lstrip()
                     expected += as_before if number > 1 else ""
-                    wrong = _wrong_bytes(line) or _wrong_integers(line, fields, width)
+                    wrong = wrong_bytes(line) or _wrong_integers(line, fields, width)
                     raise InputError(f"{path}, line {number}: expected {expected}{wrong}")
                 values.extend(map(int, fields))
     if not values:
@@ -150,7 +150,7 @@ def integers(path: pathlib.Path, width: int = 0) -> np.ndarray:
     return np.array(values, np.int32).reshape(-1, width)
 
 
-def _lines(file: BufferedReader) -> Iterator[tuple[int, list[bytes]]]:
+def numbered_lines(file: BufferedIOBase) -> Iterator[tuple[int, list[bytes]]]:
     """Yields (number of the first, lines without ends), less the blank lines at the end."""
     number = last = 0  # lines so far, and the last of them that was not blank
     for block in _blocks(file):
@@ -166,7 +166,7 @@ def _lines(file: BufferedReader) -> Iterator[tuple[int, list[bytes]]]:
         number += size
 
 
-def _blocks(file: BufferedReader) -> Iterator[bytes]:
+def _blocks(file: BufferedIOBase) -> Iterator[bytes]:
     """Yields the file in pieces that end where lines end; the last may hold part of a long line."""
     rest = b""
     while piece := file.read(CHUNK):
@@ -215,7 +215,7 @@ def _row(path: pathlib.Path, number: int, line: bytes, header: tuple[str, ...]) 
 
 def _wrong(line: bytes, row: list[str], header: tuple[str, ...]) -> str:
     """Says what is wrong with a line; `row` is empty if it could not be split."""
-    if wrong := _wrong_bytes(line):
+    if wrong := wrong_bytes(line):
         return wrong
     text = _files.excerpt(line.decode())
     if line and not row:
@@ -233,7 +233,7 @@ def _wrong_integers(line: bytes, fields: list[bytes], width: int) -> str:
     return f", found {_files.excerpt(fields[column].decode())} in column {column + 1}"
 
 
-def _wrong_bytes(line: bytes) -> str:
+def wrong_bytes(line: bytes) -> str:
     """Says what is wrong with a line before it is split, nothing if it is short UTF-8."""
     if len(line) > LIMIT:
         return ", found a line longer than 1 MB"

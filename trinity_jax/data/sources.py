@@ -3,20 +3,46 @@
     digits      1,797 handwritten digits of 8x8 pixels, part of scikit-learn
     npz:DIR     *_train*.npz and *_test*.npz with `images` and `labels` (or `fine`, `coarse`)
     idx:DIR     MNIST's four files, gzipped or not
-    tfds:NAME   an image classification set of TensorFlow Datasets, without TensorFlow
+    tfds:NAME   a set of images or of tagged sentences of TensorFlow Datasets, without TensorFlow
     csv:DIR     label.csv (item,worker,label) and, if there, truth.csv (item,truth)
     labelme:DIR features, true labels and answers.txt, a line an item and a column a worker
+    iob2:DIR    train.iob2, dev.iob2 and test.iob2: TOKEN<TAB>TAG
+    conll:DIR   CoNLL-2003's columns: eng.train, eng.testa, eng.testb, or train.txt, valid.txt ...
+    ontonotes:DIR  CoNLL-2012's *gold_conll files, as deep as they may be
+    grammar:en  synthetic English sentences; grammar:zh: Chinese
+
+Word vectors, in text or NumPy's format, are read by `vectors`.
+
+Learning curves come from a file of their own, see `curves`.
 
 Readers are strict. Whatever is wrong is an `InputError` of one sentence that names the file, the
 line where there is one, what was expected and what was found. Files are not trusted.
 """
 
 import os
-from typing import Any, NamedTuple
+import pathlib
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from trinity_jax.data import _arrays, _files, _labelme, _tables
+from trinity_jax.algorithms.curves import Curve
+from trinity_jax.data import (
+    _arrays,
+    _curves,
+    _files,
+    _grammar,
+    _labelme,
+    _ontonotes,
+    _sentences,
+    _tables,
+    _tfds,
+    _vectors,
+)
+from trinity_jax.data._sentences import Corpus
+from trinity_jax.data._sentences import Sentence as Sentence  # for whoever imports this module
+from trinity_jax.data._vectors import Vectors
+from trinity_jax.data._vectors import rows as rows
 from trinity_jax.types import InputError, lookup
 
 
@@ -125,6 +151,69 @@ def crowd_features(source: str) -> CrowdFeatures:
     return lookup(CROWD_FEATURES, kind, "source")(source, argument)
 
 
+def curves(path: str) -> tuple[dict[str, dict[str, Curve]], int]:
+    """Reads learning curves from a CSV with the header strategy,seed,words,score.
+
+    Rows may come in any order, strategies and seeds are any strings, a strategy may lack seeds that
+    others have, and every seed may have words of its own.
+
+    Args:
+      path: The file.
+
+    Returns:
+      The curves by strategy (in order of appearance) and seed (sorted), words ascending; and how
+      many exact repeats of a point were dropped.
+
+    Raises:
+      InputError: The file cannot be read, a line is not what it should be, a point has two scores,
+        or a curve has one point.
+    """
+    _split(path)
+    return _curves.read(pathlib.Path(os.path.expanduser(path)))
+
+
+def sentences(source: str, *, language: str = "") -> Corpus:
+    """Reads tagged sentences.
+
+    Tags come out in IOB2. Those of `iob2:DIR` must be IOB2; those of `conll:DIR` and `tfds:NAME`
+    may be IOB1, IOB2 or BIOES, a file all in one; a tag that its scheme forbids is refused.
+
+    Args:
+      source: "iob2:DIR", "conll:DIR", "ontonotes:DIR", "tfds:NAME", "grammar:en" or "grammar:zh".
+      language: Which language of OntoNotes where DIR holds several, e.g. "chinese".
+
+    Returns:
+      The three official parts.
+
+    Raises:
+      InputError: An unknown source, or files that are missing or not what they should be.
+    """
+    kind, argument = _split(source)
+    reader = lookup(SENTENCES, kind, "source")
+    if language and kind != "ontonotes":
+        found = _files.excerpt(language)
+        raise InputError(f"{source}: expected a language with ontonotes:DIR only, found {found}")
+    return reader(source, argument, language)
+
+
+def vectors(path: str, only: Collection[str] | None = None) -> Vectors:
+    """Reads word vectors.
+
+    Args:
+      path: A file of GloVe's or word2vec's text, gzipped or not, or a folder with a `.npy` file of
+        rows and a `.tsv` or `.tsv.gz` file of WORD<TAB>ROW.
+      only: Words that will be looked up; others are dropped while reading, to save memory.
+
+    Returns:
+      The words and their rows; `rows` looks words up.
+
+    Raises:
+      InputError: Files that are missing or not what they should be.
+    """
+    _split(path)
+    return _vectors.read(pathlib.Path(os.path.expanduser(path)), only)
+
+
 def _split(source: str) -> tuple[str, str]:
     """Splits KIND:ARGUMENT; what is printable can be shown in one line and names no odd file."""
     if not source.isprintable():
@@ -141,7 +230,7 @@ def _digits(source: str, argument: str, prefix: str, target: str) -> Images:
     try:
         from sklearn import datasets, model_selection
     except ImportError as error:
-        raise _not_installed(source, "scikit-learn") from error
+        raise _files.not_installed(source, "scikit-learn") from error
     pixels, label = datasets.load_digits(return_X_y=True)
     pixels = np.round(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     train, test = model_selection.train_test_split(
@@ -160,38 +249,9 @@ def _idx(source: str, argument: str, prefix: str, target: str) -> Images:
     return _images(source, _arrays.idx(_files.folder(source, argument)))
 
 
-def _tfds(source: str, argument: str, prefix: str, target: str) -> Images:
-    """Prepares the set if need be, as array_record: other formats need TensorFlow or lose data."""
+def _tfds_images(source: str, argument: str, prefix: str, target: str) -> Images:
     del prefix
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise _not_installed(source, "tensorflow-datasets") from error
-    # TFDS itself looks at the variable only once, when it is imported.
-    root = os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    key = "label" if target == "fine" else f"{target}_label"
-    try:
-        builder: Any = tfds.builder(argument, data_dir=root, file_format="array_record")
-        if not builder.is_prepared():
-            builder.download_and_prepare(file_format="array_record")
-        features = builder.info.features
-        parts = []
-        for split in ("train", "test"):
-            examples = list(builder.as_data_source(split=split))
-            pixels = np.stack([example["image"] for example in examples])
-            label = np.array([example[key] for example in examples])
-            parts.append(_arrays.part(f"{source}, {split}", pixels, label))
-        names = tuple(map(features[key].int2str, range(features[key].num_classes)))
-    except InputError:
-        raise
-    except Exception as error:  # TFDS raises KeyError, ModuleNotFoundError, NotImplementedError ...
-        raise InputError(
-            f"{source}: expected a data set with image, {key}, train and test in {root} (or "
-            f"TFDS_DATA_DIR), found {_files.reason(error)}; prepare it with tfds.builder("
-            f"{argument!r}, file_format='array_record').download_and_prepare(), which for most "
-            "sets needs TensorFlow installed"
-        ) from error
-    return _images(source, parts, names)
+    return _images(source, *_tfds.images(source, argument, target))
 
 
 def _csv(source: str, argument: str) -> Crowd:
@@ -236,11 +296,15 @@ def _images(source: str, parts: list[_arrays.Part], names: tuple[str, ...] = ())
     return Images(source, train.images, train.labels, test.images, test.labels, names)
 
 
-def _not_installed(source: str, package: str) -> InputError:
-    install = "pip install 'trinity_jax[experiments]'"
-    return InputError(f"{source}: expected {package} to be installed, found none: {install}")
-
-
-IMAGES = {"digits": _digits, "npz": _npz, "idx": _idx, "tfds": _tfds}
+IMAGES = {"digits": _digits, "npz": _npz, "idx": _idx, "tfds": _tfds_images}
 CROWDS = {"csv": _csv}
 CROWD_FEATURES = {"labelme": _labelme_folder}
+SENTENCES: Mapping[str, Callable[[str, str, str], Corpus]] = {
+    "iob2": lambda source, argument, _: _sentences.iob2(_files.folder(source, argument)),
+    "conll": lambda source, argument, _: _sentences.conll(_files.folder(source, argument)),
+    "ontonotes": lambda source, argument, language: _ontonotes.read(
+        _files.folder(source, argument), language
+    ),
+    "tfds": lambda source, argument, _: _tfds.sentences(source, argument),
+    "grammar": lambda source, argument, _: _grammar.read(source, argument),
+}

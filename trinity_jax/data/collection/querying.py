@@ -1,0 +1,62 @@
+"""Strategies by name: what scores the sentences of a pool, and what chooses among the scores."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Int, ScalarLike
+
+from trinity_jax.data.collection.acquisition import ACQUISITIONS
+from trinity_jax.data.collection.selection import Pool, Selection, select
+from trinity_jax.data.collection.selectors import SELECTORS
+from trinity_jax.types import PRNGKey
+
+
+class Strategy(NamedTuple):
+    """An acquisition function, and the selector that reads its scores, both by name."""
+
+    acquisition: str
+    selector: str = ""  # "": the rule of the budget, on the scores alone
+
+
+STRATEGIES = {name: Strategy(name) for name in ACQUISITIONS} | {
+    "mnlp_power": Strategy("mnlp", "power"),
+    "mnlp_facility_location": Strategy("mnlp", "facility_location"),
+    "mnlp_sieve_streaming": Strategy("mnlp", "sieve_streaming"),
+    "k_center": Strategy("random", "k_center"),
+}
+
+
+def ask(
+    key: PRNGKey,
+    names: Sequence[str],
+    index: Int[Array, ""] | int,
+    pool: Pool,
+    budget: ScalarLike,
+    rule: str = "until",
+) -> Selection:
+    """Chooses the next sentences of a pool by one of several strategies.
+
+    Args:
+      key: for ties, and for whatever a selector draws.
+      names: in `STRATEGIES`, static.
+      index: which of them, traced.
+      pool: with scores of that strategy's acquisition function.
+      budget: words.
+      rule: what the budget means for scores alone, a name in `selection.RULES`.
+    """
+
+    def choose(strategy, bits):
+        key = jax.random.wrap_key_data(bits)
+        if strategy.selector:
+            return SELECTORS[strategy.selector].select(key, pool, budget)
+        return select(key, pool.scores, pool.length, pool.available, budget, rule)
+
+    ways = [lambda bits, s=STRATEGIES[name]: choose(s, bits) for name in names]
+    return jax.lax.switch(index, ways, jax.random.key_data(key))
+
+
+def needs_features(names: Sequence[str]) -> bool:
+    """Whether one of these strategies reads the encoder's features."""
+    selectors = [STRATEGIES[name].selector for name in names]
+    return any(name and SELECTORS[name].features == "encoder" for name in selectors)
