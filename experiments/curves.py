@@ -113,6 +113,17 @@ def draw(tables: dict, full: tuple, directory: pathlib.Path) -> None:
     figures.save(figure, directory)
 
 
+def write(table: curves.Curves, path: pathlib.Path) -> None:
+    """Writes curves as this command reads them."""
+    rows = [
+        f"{strategy},{seed},{int(words)},{score:.6f}\n"
+        for strategy, of_seed in table.items()
+        for seed, curve in of_seed.items()
+        for words, score in zip(*curve, strict=True)
+    ]
+    path.write_text("strategy,seed,words,score\n" + "".join(rows))
+
+
 def main(words: list[str]) -> None:
     """Files first, then options; commands begin with a preset, which here is the first file."""
     files = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))

@@ -17,12 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import ner_report
+from experiments import ner_corpus, ner_report
 from trinity_jax.algorithms import tagger as taggers
 from trinity_jax.compute import mesh, program, replicas
 from trinity_jax.compute.run import Run
-from trinity_jax.data import sources
-from trinity_jax.data.collection import corpus, learning, querying, selection
+from trinity_jax.data.collection import corpus, learning, querying, reading, selection
 from trinity_jax.types import InputError, Params
 
 SIZES = {"paper": taggers.PAPER, "laptop": taggers.LAPTOP}
@@ -36,12 +35,12 @@ class Config:
 
     seeds: int = 3  # the first sentences, the network's start and its training are drawn anew
     strategies: tuple[str, ...] = ("random", "least_confidence", "mnlp", ALL)
-    data: str = (
-        "grammar:en"  # grammar:en, grammar:zh, iob2:DIR, conll:DIR, ontonotes:DIR, tfds:NAME
-    )
-    language: str = ""  # of ontonotes:DIR, which has several
+    # What to read: grammar:en, grammar:zh, iob2:DIR, conll:DIR, ontonotes:DIR or tfds:NAME.
+    data: str = "grammar:en"
+    language: str = ""  # of ontonotes:DIR, where it has several
     vectors: str = ""  # word vectors to start from: GloVe or word2vec text, or npy and tsv (random)
-    fractions: tuple[float, ...] = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3)  # of the words, by round
+    start: str = "random"  # who asks in the first round, for all strategies: random or typiclust
+    fractions: tuple[float, ...] = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
     rule: str = "until"  # what the budget means: until, under or fit
     size: str = "laptop"  # of the network: laptop or paper
     decoder: str = "lstm"  # lstm, crf or softmax
@@ -49,7 +48,7 @@ class Config:
     optimiser: str = "adam"  # adam, or sgd at a constant rate (paper)
     learning_rate: float = 2e-3
     batch_size: int = 16  # sentences a step
-    epochs: int = 12  # passes over what is annotated, each round
+    epochs: int = 12  # passes over what is annotated, each round; `all` has one round
     min_steps: int = 400  # fewer steps are never taken in a round
     unknown: float = 0.1  # share of words replaced by the unknown one in training
     dropout: float = 0.4  # of units, in training and in Monte-Carlo passes
@@ -66,8 +65,12 @@ class Config:
         program.in_range(self, unknown=(0, 1), dropout=(0, 0.99))
         program.known(self, strategies=STRATEGIES, rule=selection.RULES, size=SIZES)
         program.known(self, decoder=taggers.DECODERS, optimiser=learning.OPTIMISERS)
-        if list(self.fractions) != sorted(self.fractions):
-            raise InputError(f"--fractions must ascend; they are {self.fractions}")
+        program.known(self, start=dict.fromkeys(("random", "typiclust")))
+        if len(self.fractions) < 2 or list(self.fractions) != sorted(set(self.fractions)):
+            raise InputError(f"--fractions must be several and ascend; they are {self.fractions}")
+        own = [name for name in self.strategies if STRATEGIES[name].selector]
+        if own and self.rule != "until":
+            raise InputError(f"--rule {self.rule} is not for {own[0]}, which has a rule of its own")
 
 
 PRESETS = {
@@ -77,7 +80,7 @@ PRESETS = {
         seeds=4,
         strategies=("random", "least_confidence", "mnlp", "bald", ALL),
         data="ontonotes:.",
-        language="english",
+        # 20,000 words a round, of the 1,088,503 in English (Chinese: 756,063).
         fractions=(0.01, *(round(0.01 + 20_000 / 1_088_503 * n, 4) for n in range(1, 28))),
         size="paper",
         incremental=True,
@@ -102,65 +105,62 @@ class State(NamedTuple):
     scores: jax.Array  # [sentence]
 
 
-class Corpus(NamedTuple):
-    """The sentences on the device: those to learn from, then dev, then test."""
-
-    forms: taggers.Forms
-    vectors: jax.Array | None
-    buckets: tuple
-    length: jax.Array  # [sentence]
-    part: jax.Array  # [sentence]: 0 to learn from, 1 dev, 2 test
-
-
-def make_round(config: Config, encoded: corpus.Encoded, size: int):
+def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int):
     """`init(data) -> state` and `one_round(t, data, state, replica) -> (state, metrics)`, pure."""
     known = encoded.vocabulary
     counts = (len(known.chars), len(known.words), len(corpus.CASES), len(encoded.tags))
     options = {"decoder": config.decoder, "unknown": config.unknown, "dropout": config.dropout}
     sizes = SIZES[config.size]._replace(**options)
+    sizes = sizes._replace(word_dim=word_dim or sizes.word_dim)
     tagger = taggers.tagger(sizes, taggers.Vocabulary(*counts))
     how = learning.OPTIMISERS[config.optimiser](config.learning_rate)
     recipe = learning.Recipe(tagger, *how, config.batch_size, config.epochs, config.min_steps)
     names = ["random" if name == ALL else name for name in config.strategies]
     scorers = [querying.STRATEGIES[name].acquisition for name in names]
     everything = config.strategies.index(ALL) if ALL in config.strategies else -1
+    batches = {"size": size, "batch_size": config.batch_size}
+    options = {"num_types": (len(encoded.tags) - 1) // 4, "num_passes": config.passes}
 
     def init(data):
         start = tagger.init(jax.random.key(0), data.vectors)
         return State(start, jnp.zeros(size, bool), jnp.zeros(size))
 
     def one_round(t, data, state, replica):
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), replica["seed"]), t)
-        keys = jax.random.split(key, 6)  # the same for all strategies: differences are paired
+        seed = jax.random.fold_in(jax.random.key(0), replica["seed"])
+        bits = jax.random.key_data(jax.random.split(jax.random.fold_in(seed, t), 7))
+        # Keys are the same for all strategies, so that their differences are paired.
+        key = lambda purpose: jax.random.wrap_key_data(bits[purpose])
         strategy, pool_length = replica["strategy"], jnp.where(data.part == 0, data.length, 0)
         total, spent = pool_length.sum(), jnp.where(state.labelled, data.length, 0).sum()
-        wanted = jnp.array(config.fractions)[t] * total
+        wanted = jnp.round(jnp.array(config.fractions)[t] * total).astype(jnp.int32)
         budget = jnp.where(strategy == everything, total, wanted) - spent
 
         available = (data.part == 0) & ~state.labelled
-        features = jnp.zeros((size, 0))
-        if querying.needs_features(names):
-            given = (tagger, state.params, data.forms, data.buckets, size, config.batch_size)
-            features = learning.mean_features(*given)
-        pool = selection.Pool(data.length, available, state.labelled, state.scores, features)
-        lottery = pool._replace(scores=jax.random.uniform(keys[0], (size,)))
-        first = lambda: querying.ask(keys[1], ["random"], 0, lottery, budget, config.rule)
-        later = lambda: querying.ask(keys[2], names, strategy, pool, budget, config.rule)
-        asked = jax.lax.cond(t == 0, first, later)
+        text = {"forms": data.forms, "buckets": data.buckets, **batches}
+        points = lambda kind: reading.features(key(6), kind, tagger, state.params, **text)
+        features = {kind: points(kind) for kind in querying.kinds([*names, config.start])}
+        pool = selection.Pool(
+            data.length, available, state.labelled, state.scores, jnp.zeros((size, 0))
+        )
+        lottery = pool._replace(scores=jax.random.uniform(key(0), (size,)))
+        ask = lambda n, *what: querying.ask(key(n), *what, features, budget, config.rule)
+        first = lambda: ask(1, [config.start], 0, lottery)
+        asked = jax.lax.cond(t == 0, first, lambda: ask(2, names, strategy, pool))
         labelled = state.labelled | asked.chosen
 
         def learn():
-            fresh = lambda: tagger.init(keys[3], data.vectors)
-            params = state.params if config.incremental else fresh()
-            return learning.train(keys[4], recipe, params, data.forms, data.buckets, labelled)
+            fresh = lambda: tagger.init(key(3), data.vectors)
+            go_on = lambda: jax.lax.cond(t == 0, fresh, lambda: state.params)
+            params = go_on() if config.incremental else fresh()
+            return learning.train(key(4), recipe, params, data.forms, data.buckets, labelled)
 
         nothing = lambda: (state.params, jnp.zeros(()))  # is learnt where nothing new was asked
         params, loss = jax.lax.cond(asked.chosen.any(), learn, nothing)
-        given = (scorers, strategy, tagger, params, data.forms, data.buckets, size)
-        how = {"num_types": (len(encoded.tags) - 1) // 4, "num_passes": config.passes}
-        found = learning.read(keys[5], *given, **how, batch_size=config.batch_size)
+        read = lambda: reading.read(key(5), scorers, strategy, tagger, params, **text, **options)
+        unread = lambda: jax.tree.map(jnp.zeros_like, jax.eval_shape(read))
+        found = jax.lax.cond((strategy == everything) & (t > 0), unread, read)
         of_part = lambda part: jnp.where((data.part == part)[:, None, None], found.spans, 0).sum(0)
-        metrics = {"dev": of_part(1), "test": of_part(2), "loss": loss}
+        metrics = {"dev": of_part(1), "test": of_part(2), "loss": loss, "budget": budget}
         metrics |= {"asked": asked, "scores": jnp.where(t == 0, lottery.scores, state.scores)}
         return State(params, labelled, found.scores), metrics
 
@@ -170,20 +170,15 @@ def make_round(config: Config, encoded: corpus.Encoded, size: int):
 def experiment(config: Config, run: Run) -> None:
     """Reads the corpus, advances all replicas round by round, and reports."""
     with run.phase("load", f"reading {config.data}"):
-        found = sources.sentences(config.data, language=config.language)
-        how = {"num_widths": config.num_widths, "multiple": config.batch_size}
-        parts = (found.train, found.dev, found.test)
-        encoded = corpus.encode(parts, found.types, min_count=config.min_count, **how)
-        vectors = ner_report.initial_vectors(config, encoded)
+        found, encoded, data = ner_corpus.read(config)
     run.say(found.note or f"{len(found.train)} sentences")
-    length = np.array([len(sentence.tokens) for part in parts for sentence in part], np.int32)
-    part = np.repeat(np.arange(3), [len(part) for part in parts])
-    data = Corpus(encoded.forms, vectors, encoded.buckets, length, part)
+    length, vectors = data.length, data.vectors
     rows, replica = replicas.grid(seed=range(config.seeds), strategy=config.strategies)
     devices = mesh.make()
     replica = replicas.spread(replica, devices)
     data = replicas.share(jax.tree.map(jnp.asarray, data), devices)
-    init, one_round = make_round(config, encoded, len(length))
+    word_dim = 0 if vectors is None else vectors.shape[1]
+    init, one_round = make_round(config, encoded, word_dim, len(length))
     start, state = run.resume(lambda: replicas.stack(init(data), len(rows)))
     state = replicas.spread(state, devices)
     total = len(config.fractions)

@@ -1,7 +1,7 @@
 """Every experiment of the talk, one after the other, and one report of them all.
 
     python -m experiments.talk          what a laptop can show, in minutes
-    python -m experiments.talk smoke    the same path, in a minute
+    python -m experiments.talk smoke    the same path, in two minutes
     python -m experiments.talk paper    the papers' scale, for accelerators
 
 report.html in the run's directory has the figures, the numbers, the commands that make them, and
@@ -16,13 +16,14 @@ import pathlib
 import subprocess
 import sys
 
-from experiments import crowdsourcing_report
+from experiments import crowdsourcing_report, ner_report
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Failure
 from trinity_jax.types import choose
 
 # What each experiment is called on the slides, and the module that turns its summary into claims.
 EXPERIMENTS = {
+    "ner_active_learning": ("Data, collection: a quarter of the words is enough", ner_report),
     "crowdsourcing": ("Data, aggregation: labelling once is optimal", crowdsourcing_report),
 }
 VERDICTS = {True: "shown again", False: "not shown", None: "undecided"}
@@ -78,6 +79,7 @@ def section(name: str, directory: pathlib.Path, command: str) -> str:
     facts = {
         "command": command,
         "data": summary["data"],
+        **({"note": summary["note"]} if summary.get("note") else {}),
         "wall time, seconds": summary["seconds"],
         "devices": summary["devices"],
         "versions": summary["versions"],

@@ -4,6 +4,7 @@
     records.jsonl    one measurement a line, without times: the same bytes however often the run
                      was interrupted
     timings.jsonl    seconds by phase
+    once.jsonl       what is measured beside the rounds, and kept
     summary.json     the result
     checkpoints/     the newest two rounds
     run.lock         who is writing here
@@ -46,6 +47,8 @@ OURS = (
     "config.json",
     "records.jsonl",
     "timings.jsonl",
+    "once.jsonl",
+    "curves.csv",
     "summary.json",
     "figure.png",
     "figure.svg",
@@ -114,7 +117,7 @@ class Run:
             self._compare(path, asked)
         else:
             _replace(path, json.dumps(asked, indent=1) + "\n")
-        for name in ("records.jsonl", "timings.jsonl"):
+        for name in ("records.jsonl", "timings.jsonl", "once.jsonl"):
             path = self.directory / name
             if path.exists():  # so that nothing is appended to half a line
                 _replace(path, "".join(line + "\n" for line in _whole_lines(path)))
@@ -245,6 +248,20 @@ class Run:
         _append(self.directory / "records.jsonl", rows)
         with self.phase("checkpoint"):
             self._checkpoints.save(t, state)
+
+    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What `measure` returns, as JSON keeps it; a run that is taken up again does not ask it.
+
+        Args:
+          name: of this measurement, another for each.
+          measure: takes long, and returns the same every time.
+        """
+        path = self.directory / "once.jsonl"
+        kept = {row["name"]: row["value"] for row in _rows(path)}
+        if name not in kept:
+            _append(path, [{"name": name, "value": measure()}])
+            kept = {row["name"]: row["value"] for row in _rows(path)}
+        return kept[name]
 
     def records(self) -> list[dict[str, Any]]:
         """Every measurement committed."""

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from trinity_jax.algorithms.decoding import Decoded
 from trinity_jax.compute import mesh
-from trinity_jax.data.collection.acquisition import ACQUISITIONS, Belief, Decoded, any_of
+from trinity_jax.data.collection.acquisition import ACQUISITIONS, Belief, any_of
 from trinity_jax.data.collection.passes import Passes, monte_carlo
 from trinity_jax.data.collection.selection import select
 from trinity_jax.types import InputError
@@ -42,6 +43,12 @@ TAG_RUNS = np.array([tags for tags, _ in RUNS], np.int32)
 LOG_RUNS = np.array([log_probs for _, log_probs in RUNS], np.float32)
 
 
+def of(tags, token_log_probs):
+    """What was decoded, with the probabilities of these tags."""
+    picked = jnp.take_along_axis(token_log_probs, tags[..., None], axis=-1)[..., 0]
+    return Decoded(tags, picked, token_log_probs)
+
+
 @functools.partial(jax.jit, static_argnums=4)
 def replay(keys, tags, token_log_probs, mask, chunk):
     """Passes of a model whose prediction depends on its key by the place among `keys` alone."""
@@ -49,7 +56,7 @@ def replay(keys, tags, token_log_probs, mask, chunk):
 
     def predict(key):
         place = (known == jax.random.key_data(key)[None]).all(1).argmax()
-        return tags[place], token_log_probs[place]
+        return of(tags[place], token_log_probs[place])
 
     return monte_carlo(predict, keys, mask, chunk)
 
@@ -65,7 +72,7 @@ def masked(width=TOKENS):
 
 
 def decoded(token_log_probs):
-    return Decoded(token_log_probs.max(-1), token_log_probs)
+    return of(token_log_probs.argmax(-1), token_log_probs)
 
 
 @functools.cache
@@ -156,7 +163,8 @@ def padded():
     tags = np.concatenate(
         [tags, np.random.default_rng(1).integers(TAGS, size=(*tags.shape[:2], 5))], -1
     )
-    alone = Decoded(*(wider(leaf, 5, np.nan) for leaf in decoded(LOG_RUNS[0])))
+    found = decoded(LOG_RUNS[0])
+    alone = Decoded(wider(found.tags, 5, 0), *(wider(leaf, 5, np.nan) for leaf in found[1:]))
     return score(Belief(masked(TOKENS + 5), alone, voted(tags.astype(np.int32), log_runs)))
 
 
@@ -270,7 +278,7 @@ def test_least_confidence_keeps_the_order_of_long_sentences():
     log_probs = np.log(rng.uniform(0.1, 0.6, (2, 150))).astype(np.float32)
     log_probs[1] = log_probs[0, ::-1]
     log_probs[1, 40] -= 0.01
-    belief = Belief(np.ones((2, 150), bool), Decoded(log_probs, log_probs[..., None]))
+    belief = Belief(np.ones((2, 150), bool), of(np.zeros((2, 150), int), log_probs[..., None]))
     less, more = score_by("least_confidence", belief)
     assert np.exp(-less) == 0
     assert less < more

@@ -9,8 +9,7 @@ import optax
 import pytest
 
 from trinity_jax.algorithms import spans, tagger
-from trinity_jax.algorithms.decoding import sequence_log_prob
-from trinity_jax.data.collection import learning, querying
+from trinity_jax.data.collection import learning, querying, reading
 from trinity_jax.data.collection.acquisition import ACQUISITIONS
 from trinity_jax.data.collection.corpus import CASES, encode
 from trinity_jax.data.collection.selection import Pool
@@ -79,7 +78,7 @@ def test_it_learns_whatever_is_labelled_in_one_program(model, arrays, trained):
     assert len(traces) == 1
     assert np.isfinite([loss, loss_few]).all()
     given = (("mnlp",), 0, model, params, *arrays, SIZE)
-    found = learning.read(jax.random.key(2), *given, num_types=1, batch_size=BATCH)
+    found = reading.read(jax.random.key(2), *given, num_types=1, batch_size=BATCH)
     right, got, true = np.array(found.spans)[~IN_TRAIN].sum((0, 2))
     assert true == sum(s.tags.count("B-PER") for s in TEST) > 5
     assert 2 * right / (got + true) > 0.9
@@ -153,7 +152,7 @@ def test_reading_equals_reading_sentence_by_sentence(model, arrays):
     def read(index):
         given = (names, index, model, params, forms, buckets, SIZE)
         how = {"num_types": 1, "batch_size": BATCH, "num_passes": 4, "chunk": 2}
-        return learning.read(jax.random.key(4), *given, **how)
+        return reading.read(jax.random.key(4), *given, **how)
 
     found = {name: read(index) for index, name in enumerate(names)}
     assert len(set(np.array(found["random"].scores).tolist())) == SIZE
@@ -167,7 +166,7 @@ def test_reading_equals_reading_sentence_by_sentence(model, arrays):
         decoded = model.greedy(
             params, model.encode(params, features, tagger.Tokens(form, length)), length
         )
-        loss = -float(sequence_log_prob(decoded.token_log_probs, decoded.tags, length)[0])
+        loss = -float(decoded.log_probs.sum())
         assert found["least_confidence"].scores[place] == pytest.approx(loss, rel=1e-4)
         assert found["mnlp"].scores[place] == pytest.approx(loss / len(sentence.tokens), rel=1e-4)
         true = jnp.array([[tag_of[tag] for tag in spans.iob2_to_bioes(sentence.tags)]])
@@ -188,7 +187,7 @@ def test_every_strategy_asks_within_one_program():
     @jax.jit
     def ask(key, index, budget):
         traces.append(1)
-        return querying.ask(key, names, index, pool, budget)
+        return querying.ask(key, names, index, pool, {}, budget)
 
     for index, name in enumerate(names):
         asked = ask(jax.random.key(index), index, 20)

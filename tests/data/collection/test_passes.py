@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from trinity_jax.algorithms.decoding import Decoded
 from trinity_jax.data.collection.passes import entropy, fingerprint, monte_carlo, most_frequent
 
 SENTENCES, TOKENS, TAGS, PASSES = 6, 5, 3, 12
@@ -23,11 +24,11 @@ def predict(key):
     """Log-probabilities about fixed ones, and their argmax."""
     base = 2 * jax.random.normal(jax.random.key(9), (SENTENCES, TOKENS, TAGS))
     log_probs = jax.nn.log_softmax(base + jax.random.normal(key, base.shape))
-    return log_probs.argmax(-1), log_probs
+    return Decoded(log_probs.argmax(-1), log_probs.max(-1), log_probs)
 
 
 def test_sums_are_those_of_all_passes():
-    tags, log_probs = map(np.asarray, jax.jit(jax.vmap(predict))(keys()))
+    tags, _, log_probs = map(np.asarray, jax.jit(jax.vmap(predict))(keys()))
     passes = jax.jit(lambda keys: monte_carlo(predict, keys, MASK, 3))(keys())
     one_hot = tags[..., None] == np.arange(TAGS)
     probs = np.exp(np.float64(log_probs))
@@ -55,7 +56,7 @@ def test_memory_is_that_of_a_chunk():
         low = jax.random.key_data(key)[0].astype(jnp.float32)
         log_probs = jax.nn.log_softmax(jnp.sin(low * jnp.arange(mask.size * 16.0)))
         log_probs = log_probs.reshape(*mask.shape, 16)
-        return log_probs.argmax(-1), log_probs
+        return Decoded(log_probs.argmax(-1), log_probs.max(-1), log_probs)
 
     run = jax.jit(lambda keys: monte_carlo(large, keys, mask, 2))
     compiled = run.lower(jax.ShapeDtypeStruct((64,), keys().dtype)).compile()

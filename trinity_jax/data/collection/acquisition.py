@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from trinity_jax.algorithms.decoding import Decoded
 from trinity_jax.data.collection.passes import Passes, entropy
 from trinity_jax.data.collection.strategies import by_index
 from trinity_jax.types import PRNGKey, lookup
@@ -40,24 +41,12 @@ from trinity_jax.types import PRNGKey, lookup
 Scores = Float[Array, " sentence"]
 
 
-class Decoded(NamedTuple):
-    """The tags that a tagger decodes greedily, without dropout.
-
-    Attributes:
-      log_probs: log p_i(y_i) of the decoded tags, in nats.
-      token_log_probs: log p_i of every tag, given the tags decoded before it.
-    """
-
-    log_probs: Float[Array, "sentence token"]
-    token_log_probs: Float[Array, "sentence token tag"]
-
-
 class Belief(NamedTuple):
     """What a tagger says of some sentences; strategies name the part that they need.
 
     Attributes:
       mask: which tokens are words.
-      decoded: the tags decoded greedily.
+      decoded: the tags decoded greedily, without dropout.
       passes: the votes of passes with dropout.
     """
 

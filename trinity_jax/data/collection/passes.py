@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
+from trinity_jax.algorithms.decoding import Decoded
 from trinity_jax.types import PRNGKey
 
 FINGERPRINT_SEED = 0  # any: the words need only be independent of the tags
@@ -44,7 +45,7 @@ class Passes(NamedTuple):
 
 
 def monte_carlo(
-    predict: Callable[[PRNGKey], tuple[Array, Array]],
+    predict: Callable[[PRNGKey], Decoded],
     keys: Key[Array, " pass"],
     mask: Bool[Array, "sentence token"],
     chunk: int,
@@ -52,8 +53,7 @@ def monte_carlo(
     """Runs a pass for each key, `chunk` of them at once.
 
     Args:
-      predict: `key -> (tags [sentence, token], token_log_probs [sentence, token, tag])`, one pass
-        with that key's dropout; the probabilities are given the tags decoded before.
+      predict: `key -> Decoded`, one pass with that key's dropout.
       keys: one a pass, [M].
       mask: which tokens are words; others do not tell sequences apart.
       chunk: passes that are in memory together; divides M.
@@ -66,10 +66,9 @@ def monte_carlo(
         raise ValueError(f"chunks of {chunk} do not divide {num_passes} passes")
 
     def one(key):
-        tags, token_log_probs = predict(key)
-        picked = jnp.take_along_axis(token_log_probs, tags[..., None], axis=-1)[..., 0]
+        tags, log_probs, token_log_probs = predict(key)
         votes = jax.nn.one_hot(tags, token_log_probs.shape[-1], dtype=jnp.int32)
-        sums = votes, jnp.exp(token_log_probs), entropy(token_log_probs), picked
+        sums = votes, jnp.exp(token_log_probs), entropy(token_log_probs), log_probs
         return sums, fingerprint(tags, token_log_probs.shape[-1], mask)
 
     def some(total, keys):

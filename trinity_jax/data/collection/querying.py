@@ -1,6 +1,6 @@
 """Strategies by name: what scores the sentences of a pool, and what chooses among the scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -24,6 +24,8 @@ STRATEGIES = {name: Strategy(name) for name in ACQUISITIONS} | {
     "mnlp_facility_location": Strategy("mnlp", "facility_location"),
     "mnlp_sieve_streaming": Strategy("mnlp", "sieve_streaming"),
     "k_center": Strategy("random", "k_center"),
+    "badge": Strategy("random", "badge"),
+    "typiclust": Strategy("random", "typiclust"),
 }
 
 
@@ -32,6 +34,7 @@ def ask(
     names: Sequence[str],
     index: Int[Array, ""] | int,
     pool: Pool,
+    features: Mapping[str, Array],
     budget: ScalarLike,
     rule: str = "until",
 ) -> Selection:
@@ -41,22 +44,26 @@ def ask(
       key: for ties, and for whatever a selector draws.
       names: in `STRATEGIES`, static.
       index: which of them, traced.
-      pool: with scores of that strategy's acquisition function.
+      pool: with scores of that strategy's acquisition function; its features do not matter.
+      features: those of each kind that one of the strategies needs, `[sentence, feature]`.
       budget: words.
       rule: what the budget means for scores alone, a name in `selection.RULES`.
     """
 
     def choose(strategy, bits):
         key = jax.random.wrap_key_data(bits)
-        if strategy.selector:
-            return SELECTORS[strategy.selector].select(key, pool, budget)
-        return select(key, pool.scores, pool.length, pool.available, budget, rule)
+        if not strategy.selector:
+            return select(key, pool.scores, pool.length, pool.available, budget, rule)
+        selector = SELECTORS[strategy.selector]
+        points = features.get(selector.features, pool.features)
+        return selector.select(key, pool._replace(features=points), budget)
 
     ways = [lambda bits, s=STRATEGIES[name]: choose(s, bits) for name in names]
     return jax.lax.switch(index, ways, jax.random.key_data(key))
 
 
-def needs_features(names: Sequence[str]) -> bool:
-    """Whether one of these strategies reads the encoder's features."""
+def kinds(names: Sequence[str]) -> list[str]:
+    """The kinds of features that some of these strategies read."""
     selectors = [STRATEGIES[name].selector for name in names]
-    return any(name and SELECTORS[name].features == "encoder" for name in selectors)
+    found = {SELECTORS[selector].features for selector in selectors if selector}
+    return sorted(found - {"none"})
