@@ -24,7 +24,9 @@ from trinity_jax.compute.run import Run
 from trinity_jax.data.collection import corpus, learning, querying, reading, selection
 from trinity_jax.types import InputError, Params
 
-SIZES = {"paper": taggers.PAPER, "laptop": taggers.LAPTOP}
+# A Chinese word has few characters, and each of them means something.
+HANZI = taggers.LAPTOP._replace(char_embedding=50, char_filters=64)
+SIZES = {"paper": taggers.PAPER, "laptop": taggers.LAPTOP, "hanzi": HANZI}
 ALL = "all"  # not a strategy: everything is annotated at once, the line to reach
 STRATEGIES = querying.STRATEGIES | {ALL: querying.Strategy("random")}
 
@@ -42,7 +44,7 @@ class Config:
     start: str = "random"  # who asks in the first round, for all strategies: random or typiclust
     fractions: tuple[float, ...] = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
     rule: str = "until"  # what the budget means: until, under or fit
-    size: str = "laptop"  # of the network: laptop or paper
+    size: str = "laptop"  # of the network: laptop, hanzi or paper
     decoder: str = "lstm"  # lstm, crf or softmax
     incremental: bool = False  # go on from the last round's network (paper) or train a fresh one
     optimiser: str = "adam"  # adam, or sgd at a constant rate (paper)
@@ -53,6 +55,7 @@ class Config:
     unknown: float = 0.1  # share of words replaced by the unknown one in training
     dropout: float = 0.4  # of units, in training and in Monte-Carlo passes
     min_count: int = 1  # rarer words of the pool are unknown
+    max_chars: int = 20  # of a word, with two marks
     passes: int = 10  # Monte-Carlo passes of bald
     num_widths: int = 4  # that sentences are padded to
     shallow_seeds: int = 1  # seeds whose random and mnlp sentences a feature-based CRF learns too
@@ -62,7 +65,7 @@ class Config:
         whole |= dict.fromkeys(("passes", "num_widths"), (1, 10**6))
         whole |= dict.fromkeys(("min_steps", "shallow_seeds"), (0, 10**9))
         program.in_range(self, **whole, learning_rate=(1e-9, 1e9), fractions=(1e-9, 1))
-        program.in_range(self, unknown=(0, 1), dropout=(0, 0.99))
+        program.in_range(self, unknown=(0, 1), dropout=(0, 0.99), max_chars=(3, 10**4))
         program.known(self, strategies=STRATEGIES, rule=selection.RULES, size=SIZES)
         program.known(self, decoder=taggers.DECODERS, optimiser=learning.OPTIMISERS)
         program.known(self, start=dict.fromkeys(("random", "typiclust")))
@@ -74,7 +77,7 @@ class Config:
 
 
 PRESETS = {
-    "smoke": Config(seeds=2, fractions=(0.05, 0.15), epochs=2, min_steps=20, num_widths=2),
+    "smoke": Config(seeds=2, fractions=(0.05, 0.15), epochs=2, min_steps=100, num_widths=2),
     "laptop": Config(),
     "paper": Config(
         seeds=4,

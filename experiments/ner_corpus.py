@@ -25,7 +25,8 @@ def read(config) -> tuple[sources.Corpus, corpus.Encoded, Corpus]:
     found = sources.sentences(config.data, language=config.language)
     parts = (found.train, found.dev, found.test)
     how = {"num_widths": config.num_widths, "multiple": config.batch_size}
-    encoded = corpus.encode(parts, found.types, min_count=config.min_count, **how)
+    how |= {"min_count": config.min_count, "max_chars": config.max_chars}
+    encoded = corpus.encode(parts, found.types, **how)
     length = np.array([len(sentence.tokens) for part in parts for sentence in part], np.int32)
     part = np.repeat(np.arange(3), [len(part) for part in parts])
     vectors = initial_vectors(config.vectors, encoded)

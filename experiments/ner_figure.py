@@ -1,4 +1,15 @@
-"""The figure of active learning: F1 against words; the length and the genre of what is asked."""
+"""The figure of active learning: F1 against words; the length and the genre of what is asked.
+
+    python -m experiments.ner_figure RUN [RUN ...] [--out DIR]
+
+draws F1 against words of several finished runs, a panel each, from curves.csv and summary.json.
+"""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -6,6 +17,9 @@ import numpy as np
 from experiments import figures
 from trinity_jax.algorithms import curves
 from trinity_jax.algorithms.statistics import interval
+from trinity_jax.compute import program
+from trinity_jax.data import sources
+from trinity_jax.types import InputError
 
 KEY = jax.random.key(0)  # of the bootstrap
 PAPER = {  # percent of the words on OntoNotes 5: to 99 % of the best deep, to the best shallow
@@ -114,3 +128,38 @@ def genre_panel(axes, shares) -> None:
         left += share
     axes.set(xlabel="share of the words asked, by genre")
     axes.legend(ncols=3, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.15))
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to draw."""
+
+    runs: tuple[str, ...] = ()  # directories of finished runs
+
+
+def panels(preset: str, config: Config, options: program.Options) -> None:
+    """One panel a run."""
+    if not config.runs:
+        raise InputError("expected directories of runs first; see --help")
+    figure = figures.plt.figure(figsize=(4.8 * len(config.runs), 3.8))
+    axes = figure.subplots(1, len(config.runs), squeeze=False)[0]
+    for panel, run in zip(axes, map(pathlib.Path, config.runs), strict=True):
+        if not (run / "summary.json").exists():
+            raise InputError(f"{run}: expected a finished run, found no summary.json")
+        test, _ = sources.curves(str(run / "curves.csv"))
+        summary = json.loads((run / "summary.json").read_text())
+        colour = {name: figures.COLOURS[i % 10] for i, name in enumerate(test)}
+        f1_panel(panel, test, summary["headline"], summary, colour)
+        made = "synthetic: " if summary["synthetic"] else ""
+        panel.set_title(made + pathlib.Path(summary["data"]).name)
+    directory = pathlib.Path(options.out or "runs/ner_figure")
+    directory.mkdir(parents=True, exist_ok=True)
+    figures.save(figure, directory)
+    print(directory / "figure.png")
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    runs = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    arguments = [*(runs[:1] or ["laptop"]), *words[len(runs) :]]
+    program.guard("ner_figure", {arguments[0]: Config(runs)}, panels, str(__doc__), arguments)

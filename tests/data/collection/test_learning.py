@@ -12,6 +12,7 @@ from trinity_jax.algorithms import spans, tagger
 from trinity_jax.data.collection import learning, querying, reading
 from trinity_jax.data.collection.acquisition import ACQUISITIONS
 from trinity_jax.data.collection.corpus import CASES, encode
+from trinity_jax.data.collection.diversity import gradient_sketch
 from trinity_jax.data.collection.selection import Pool
 from trinity_jax.data.sources import Sentence
 
@@ -43,11 +44,15 @@ IN_TRAIN = np.arange(SIZE) < len(TRAIN)
 SIZES = tagger.Sizes(*(4, 4, 6, 2, 8), layers=1, hidden=6, tag_embedding=3, dropout=0.2)
 
 
-@pytest.fixture(scope="module")
-def model():
+def of(sizes):
     known = ENCODED.vocabulary
     counts = (len(known.chars), len(known.words), len(CASES), len(ENCODED.tags))
-    return tagger.tagger(SIZES, tagger.Vocabulary(*counts))
+    return tagger.tagger(sizes, tagger.Vocabulary(*counts))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return of(SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +148,11 @@ def test_the_number_of_steps(model, arrays):
         np.testing.assert_allclose(seen, np.arange(expected) / expected, atol=1e-6)
 
 
-def test_reading_equals_reading_sentence_by_sentence(model, arrays):
+@pytest.mark.parametrize("decoder", tagger.DECODERS)
+def test_reading_equals_reading_sentence_by_sentence(decoder, arrays):
     forms, buckets = arrays
-    params = model.init(jax.random.key(3))
+    model = of(SIZES._replace(decoder=decoder))
+    params = jax.tree.map(lambda leaf: leaf + 0.3, model.init(jax.random.key(3)))
     names = ("random", "mnlp", "least_confidence", "bald")
 
     @jax.jit
@@ -163,15 +170,51 @@ def test_reading_equals_reading_sentence_by_sentence(model, arrays):
     for place, sentence in enumerate(itertools.chain(TRAIN, TEST)):
         form = jnp.array([[numbers[token] for token in sentence.tokens]])
         length = jnp.array([len(sentence.tokens)])
-        decoded = model.greedy(
-            params, model.encode(params, features, tagger.Tokens(form, length)), length
-        )
-        loss = -float(decoded.log_probs.sum())
+        encoded = model.encode(params, features, tagger.Tokens(form, length))
+        decoded = model.greedy(params, encoded, length)
+        loss = -float(model.log_likelihood(params, encoded, decoded.tags, length)[0])
         assert found["least_confidence"].scores[place] == pytest.approx(loss, rel=1e-4)
         assert found["mnlp"].scores[place] == pytest.approx(loss / len(sentence.tokens), rel=1e-4)
         true = jnp.array([[tag_of[tag] for tag in spans.iob2_to_bioes(sentence.tags)]])
         counts = np.stack(spans.span_counts(decoded.tags, true, length, 1))
         np.testing.assert_array_equal(found["mnlp"].spans[place], counts)
+
+
+def test_features_are_those_of_each_sentence(model, arrays):
+    forms, buckets = arrays
+    params = model.init(jax.random.key(3))
+    given = (model, params, forms, buckets, SIZE, BATCH)
+    found = {
+        kind: np.array(
+            jax.jit(lambda kind=kind: reading.features(jax.random.key(5), kind, *given))()
+        )
+        for kind in ("encoder", "gradient", "fixed")
+    }
+    of_form = model.encode_forms(params, forms)
+    numbers = {string: number for number, string in enumerate(ENCODED.strings)}
+    for place, sentence in enumerate(itertools.chain(TRAIN, TEST)):
+        form = jnp.array([[numbers[token] for token in sentence.tokens]])
+        length = jnp.array([len(sentence.tokens)])
+        h = model.encode(params, of_form, tagger.Tokens(form, length))
+        token_log_probs = model.greedy(params, h, length).token_log_probs
+        there = jnp.ones(form.shape, bool)
+        sketch = gradient_sketch(jax.random.key(5), token_log_probs, h, there, reading.SKETCH)
+        words = np.array(params["words"])[ENCODED.forms.word[form[0]]]
+        np.testing.assert_allclose(found["encoder"][place], h[0].mean(0), atol=1e-5)
+        np.testing.assert_allclose(found["gradient"][place], sketch[0], atol=1e-4)
+        np.testing.assert_allclose(found["fixed"][place, :6], words.mean(0), atol=1e-5)
+        assert found["fixed"][place, 6:].sum() == pytest.approx(1)
+
+
+def test_words_of_no_labelled_sentence_keep_their_vectors(model, arrays, trained):
+    """Their rows are not even read; all others move."""
+    start = model.init(jax.random.key(0))
+    labelled = np.arange(SIZE) == 3
+    params, _ = trained[0](jax.random.key(1), start, jnp.asarray(labelled))
+    moved = np.flatnonzero((params["words"] != start["words"]).any(1))
+    known = {word: row for row, word in enumerate(ENCODED.vocabulary.words) if word}
+    assert {known[token] for token in TRAIN[3].tokens} <= {*moved.tolist()}
+    assert {*moved.tolist()} <= {0, 1, *(known[token] for token in TRAIN[3].tokens)}
 
 
 def test_every_strategy_asks_within_one_program():

@@ -147,6 +147,7 @@ def features(
       size: how many they are.
       batch_size: sentences read at once.
     """
+    same = jax.random.key_data(key)  # signs of the sketch are those of all sentences
     if kind == "fixed":
         cases = jax.nn.one_hot(forms.case, 16)  # as many as there may be
         of_form = jnp.concatenate([params["words"][forms.word], cases], axis=1)
@@ -162,7 +163,9 @@ def features(
         if kind == "encoder":
             return _mean(h, rows.length)
         found = tagger.greedy(params, h, rows.length)
-        return gradient_sketch(key, found.token_log_probs, h, there, SKETCH)
+        return gradient_sketch(
+            jax.random.wrap_key_data(same), found.token_log_probs, h, there, SKETCH
+        )
 
     values = [_in_batches(bucket, batch_size, batch) for bucket in buckets]
     return _scatter(buckets, values, size)
