@@ -121,7 +121,6 @@ def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int
     names = ["random" if name == ALL else name for name in config.strategies]
     scorers = [querying.STRATEGIES[name].acquisition for name in names]
     everything = config.strategies.index(ALL) if ALL in config.strategies else -1
-    batches = {"size": size, "batch_size": config.batch_size}
     options = {"num_types": (len(encoded.tags) - 1) // 4, "num_passes": config.passes}
 
     def init(data):
@@ -139,8 +138,10 @@ def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int
         budget = jnp.where(strategy == everything, total, wanted) - spent
 
         available = (data.part == 0) & ~state.labelled
-        text = {"forms": data.forms, "buckets": data.buckets, **batches}
-        points = lambda kind: reading.features(key(6), kind, tagger, state.params, **text)
+        forms = lambda known: reading.understood(data.forms, data.buckets, known, data.has_vector)
+        where = (data.buckets, size, config.batch_size)
+        given = (tagger, state.params, forms(state.labelled), *where)
+        points = lambda kind: reading.features(key(6), kind, *given)
         features = {kind: points(kind) for kind in querying.kinds([*names, config.start])}
         pool = selection.Pool(
             data.length, available, state.labelled, state.scores, jnp.zeros((size, 0))
@@ -159,7 +160,8 @@ def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int
 
         nothing = lambda: (state.params, jnp.zeros(()))  # is learnt where nothing new was asked
         params, loss = jax.lax.cond(asked.chosen.any(), learn, nothing)
-        read = lambda: reading.read(key(5), scorers, strategy, tagger, params, **text, **options)
+        given = (scorers, strategy, tagger, params, forms(labelled), *where)
+        read = lambda: reading.read(key(5), *given, **options)
         unread = lambda: jax.tree.map(jnp.zeros_like, jax.eval_shape(read))
         found = jax.lax.cond((strategy == everything) & (t > 0), unread, read)
         of_part = lambda part: jnp.where((data.part == part)[:, None, None], found.spans, 0).sum(0)
@@ -175,12 +177,11 @@ def experiment(config: Config, run: Run) -> None:
     with run.phase("load", f"reading {config.data}"):
         found, encoded, data = ner_corpus.read(config)
     run.say(found.note or f"{len(found.train)} sentences")
-    length, vectors = data.length, data.vectors
+    length, word_dim = data.length, 0 if data.vectors is None else data.vectors.shape[1]
     rows, replica = replicas.grid(seed=range(config.seeds), strategy=config.strategies)
     devices = mesh.make()
     replica = replicas.spread(replica, devices)
     data = replicas.share(jax.tree.map(jnp.asarray, data), devices)
-    word_dim = 0 if vectors is None else vectors.shape[1]
     init, one_round = make_round(config, encoded, word_dim, len(length))
     start, state = run.resume(lambda: replicas.stack(init(data), len(rows)))
     state = replicas.spread(state, devices)

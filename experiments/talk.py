@@ -3,6 +3,7 @@
     python -m experiments.talk          what a laptop can show, in minutes
     python -m experiments.talk smoke    the same path, in two minutes
     python -m experiments.talk paper    the papers' scale, for accelerators
+    python -m experiments.talk --also crowdsourcing=labelme:DIR ner_active_learning=iob2:DIR
 
 report.html in the run's directory has the figures, the numbers, the commands that make them, and
 what was and was not shown again. Experiments that are finished are not run again.
@@ -13,13 +14,14 @@ import dataclasses
 import html
 import json
 import pathlib
+import shlex
 import subprocess
 import sys
 
 from experiments import crowdsourcing_report, ner_report
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Failure
-from trinity_jax.types import choose
+from trinity_jax.types import InputError, choose, lookup
 
 # What each experiment is called on the slides, and the module that turns its summary into claims.
 EXPERIMENTS = {
@@ -40,24 +42,33 @@ class Config:
     """What to run; every experiment has a command of its own with more to vary."""
 
     experiments: tuple[str, ...] = ()  # which (default: all)
+    also: tuple[str, ...] = ()  # further data for an experiment, as EXPERIMENT=SOURCE
 
     def __post_init__(self):
         choose(EXPERIMENTS, self.experiments, "experiment")
+        for more in self.also:
+            if "=" not in more:
+                raise InputError(f"--also expects EXPERIMENT=SOURCE, found {more}")
+            lookup(EXPERIMENTS, more.split("=")[0], "experiment of --also")
 
 
 def work(preset: str, config: Config, options: program.Options) -> None:
     """Runs each experiment in a process of its own, then writes the report."""
     directory = pathlib.Path(options.out or "runs/talk").resolve()
     sections = []
-    for name in choose(EXPERIMENTS, config.experiments, "experiment"):
-        words = [f"experiments.{name}", preset, "--out", str(directory / name)]
+    asked = [(name, "") for name in choose(EXPERIMENTS, config.experiments, "experiment")]
+    asked += [(name, source) for name, _, source in (more.partition("=") for more in config.also)]
+    for number, (name, source) in enumerate(asked):
+        out = directory / (f"{name}_{number}" if source else name)
+        data = ["--data", source] * bool(source)
+        words = [f"experiments.{name}", preset, *data, "--out", str(out)]
         flags = [flag for flag in ("restart", "debug_nans") if getattr(options, flag)]
         flags = ["--" + flag.replace("_", "-") for flag in flags]
-        print(f"== {name}", flush=True)
+        print(f"== {name} {source}", flush=True)
         status = subprocess.run([sys.executable, "-m", *words, *flags], check=False).returncode
         if status:
             raise Failure(f"{name} ended with status {status}; nothing it did is lost")
-        sections.append(section(name, directory / name, f"python -m {' '.join(words[:2])}"))
+        sections.append(section(name, out, f"python -m {shlex.join(words[:-2])}"))
     report = directory / "report.html"
     report.write_text(
         f"<!doctype html><meta charset=utf-8><title>trinity_jax</title><style>{STYLE}</style>"

@@ -1,14 +1,14 @@
 """From sentences to arrays for a tagger: a vocabulary, what tokens are made of, buckets.
 
 A token is a number, its form: every distinct string of a corpus has one, and what it is made of
-(characters, word, case) stands once in `Forms`. The vocabulary knows the text of the pool alone,
-of which no label is needed; the forms of other parts that it does not know are unknown words, made
-of characters. All of this is NumPy on the host.
+(characters, word, case) stands once in `Forms`. The vocabulary knows the text of the pool, of which
+no label is needed, and words that have a vector already; other words of other parts are unknown
+ones, made of characters. All of this is NumPy on the host.
 """
 
 import collections
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +64,7 @@ def encode(
     multiple: int = 1,
     min_count: int = 1,
     lower: bool = False,
+    with_vectors: Collection[str] = (),
 ) -> Encoded:
     """Turns a corpus into arrays.
 
@@ -75,9 +76,10 @@ def encode(
       multiple: what the number of sentences in a bucket must be a multiple of.
       min_count: words seen fewer times in the training part are unknown.
       lower: whether words are looked up in lower case; characters and case are as they were.
+      with_vectors: words that are known even if they stand in no part, or too seldom.
     """
     texts = [[sentence.tokens for sentence in part] for part in parts]
-    known = vocabulary(texts[0], min_count, lower)
+    known = vocabulary(texts[0], min_count, lower, with_vectors)
     strings = form_strings(itertools.chain(*texts))
     tags = bioes_tags(types)
     edges = bucket_edges([len(tokens) for text in texts for tokens in text], num_widths)
@@ -87,7 +89,10 @@ def encode(
 
 
 def vocabulary(
-    pool: Iterable[Sequence[str]], min_count: int = 1, lower: bool = False
+    pool: Iterable[Sequence[str]],
+    min_count: int = 1,
+    lower: bool = False,
+    with_vectors: Collection[str] = (),
 ) -> Vocabulary:
     """Collects the words and characters of a pool, frequent ones first.
 
@@ -95,6 +100,7 @@ def vocabulary(
       pool: the tokens of each sentence.
       min_count: words seen fewer times are left out; characters never are.
       lower: whether words are taken in lower case.
+      with_vectors: words that are kept in any case, behind the others.
     """
     tokens = collections.Counter(itertools.chain.from_iterable(pool))
     words: collections.Counter[str] = collections.Counter()
@@ -105,7 +111,8 @@ def vocabulary(
             chars[char] += count
     ranked = lambda counts: sorted(counts, key=lambda key: (-counts[key], key))
     kept = [word for word in ranked(words) if words[word] >= min_count]
-    return Vocabulary(("", "", *kept), ("", "", "", "", *ranked(chars)), lower)
+    more = {word.lower() if lower else word for word in with_vectors} - {"", *kept}
+    return Vocabulary(("", "", *kept, *sorted(more)), ("", "", "", "", *ranked(chars)), lower)
 
 
 def form_strings(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:

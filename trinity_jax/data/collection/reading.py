@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from trinity_jax.algorithms import spans
 from trinity_jax.algorithms.decoding import exists
+from trinity_jax.algorithms.encoder import UNKNOWN
 from trinity_jax.algorithms.tagger import Forms, Tagger, Tokens
 from trinity_jax.data.collection import acquisition
 from trinity_jax.data.collection.buckets import Bucket
@@ -47,9 +48,9 @@ def read(
     forms: Forms,
     buckets: Sequence[Bucket],
     size: int,
+    batch_size: int,
     *,
     num_types: int,
-    batch_size: int,
     num_passes: int = 10,
     chunk: int = 5,
 ) -> Reading:
@@ -65,8 +66,8 @@ def read(
       forms: what tokens are made of.
       buckets: the sentences.
       size: how many they are.
-      num_types: types of spans.
       batch_size: sentences decoded at once.
+      num_types: types of spans.
       num_passes: Monte-Carlo passes, M.
       chunk: how many of them are in memory together, if it divides M; else one.
     """
@@ -122,6 +123,27 @@ def read(
         *(_in_batches(bucket, batch_size, batch) for bucket in buckets), strict=True
     )
     return Reading(_scatter(buckets, scores, size), _scatter(buckets, counts, size))
+
+
+def understood(
+    forms: Forms,
+    buckets: Sequence[Bucket],
+    labelled: Bool[Array, " sentence"],
+    has_vector: Bool[Array, " word"],
+) -> Forms:
+    """Forms as a tagger may read them that has learnt from the labelled sentences.
+
+    A word that no labelled sentence has, and that has no vector from elsewhere, is an unknown one:
+    what the embedding holds of it is still the noise that it began with.
+    """
+    known = has_vector
+    for bucket in buckets:
+        mine = labelled.at[bucket.index].get(mode="fill", fill_value=False)
+        word = jnp.where(mine[:, None], forms.word[bucket.form], len(known))
+        known = known.at[word].set(True, mode="drop")
+    return forms._replace(
+        word=jnp.where(known[forms.word] | (forms.word == 0), forms.word, UNKNOWN)
+    )
 
 
 def features(
