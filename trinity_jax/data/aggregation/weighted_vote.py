@@ -46,12 +46,12 @@ class State(NamedTuple):
 def wawa(dims: Dims) -> EM:
     """Worker agreement with aggregate: shares of the votes, weighted by agreement with them.
 
-    The posterior is the share of the weight that voted for a label.
+    The posterior is the share of the weight that voted for a label. Further rounds change nothing.
     """
 
     def weigh(state, table):
-        del state
-        skill = agreement(table, dims, _winners(jnp.log(soft_vote(table, dims))))
+        skill = agreement(table, dims, _winners(state.log_posterior))  # at first soft votes
+        skill = jnp.where(state.num_rounds > 0, state.weight, skill)
         return skill, skill
 
     return _votes(dims, weigh, _log_share)
