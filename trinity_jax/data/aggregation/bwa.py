@@ -43,9 +43,11 @@ def bwa(dims: Dims, prior_labels=15.0, shrinkage=1.0) -> EM:
 
     Args:
       dims: sizes of the table.
-      prior_labels: a_v, how many labels the prior of a worker's precision is worth.
+      prior_labels: a_v, how many labels the prior of a worker's precision is worth, a scalar or
+        [worker]: many for one who is known to err as workers do on average.
       shrinkage: lambda, precision of an item's z about the mean of its class.
     """
+    prior_labels = jnp.atleast_1d(prior_labels)[:, None]
 
     def init(key, table, /):
         del key
