@@ -15,7 +15,11 @@ from trinity_jax.algorithms.em import EM, Fitted, fit_until, restarts
 from trinity_jax.data.aggregation.annotations import Annotations, Dims
 from trinity_jax.data.aggregation.bwa import bwa
 from trinity_jax.data.aggregation.class_wise_coin import class_wise_coin
-from trinity_jax.data.aggregation.dawid_skene import dawid_skene, dawid_skene_map
+from trinity_jax.data.aggregation.dawid_skene import (
+    dawid_skene,
+    dawid_skene_map,
+    dawid_skene_smoothed,
+)
 from trinity_jax.data.aggregation.ebcc import ebcc
 from trinity_jax.data.aggregation.glad import glad
 from trinity_jax.data.aggregation.gold import with_gold
@@ -57,6 +61,7 @@ AGGREGATORS = {
     "zero_based_skill": Aggregator(zero_based_skill, NEVER, max_steps=100),
     "iwmv": Aggregator(iwmv, NEVER, max_steps=50),
     "dawid_skene": Aggregator(dawid_skene),
+    "dawid_skene_smoothed": Aggregator(dawid_skene_smoothed),
     "dawid_skene_map": Aggregator(dawid_skene_map),
     "one_coin": Aggregator(one_coin),
     "one_coin_prior": Aggregator(functools.partial(one_coin, estimate_prior=True)),
