@@ -29,7 +29,7 @@ from trinity_jax.algorithms.spans import span_f1
 from trinity_jax.algorithms.statistics import accuracy
 from trinity_jax.compute.program import keep_compiled
 from trinity_jax.data.aggregation import sequences
-from trinity_jax.data.aggregation.aggregators import AGGREGATORS, aggregate
+from trinity_jax.data.aggregation.aggregators import AGGREGATORS, ALIASES, aggregate
 from trinity_jax.data.aggregation.crowdlab import crowdlab
 from trinity_jax.data.aggregation.grouped import grouped
 from trinity_jax.data.aggregation.majority import soft_vote
@@ -125,7 +125,7 @@ def main(config: Config) -> None:
     keep_compiled()
     folders = {path.name: path for path in sorted(pathlib.Path(config.data).iterdir())}
     folders = {name: path for name, path in folders.items() if path.is_dir()}
-    methods = choose(dict.fromkeys(METHODS), config.methods, "method")
+    methods = choose(dict.fromkeys(METHODS), config.methods, "method", ALIASES)
     sets = {name: read(folders[name]) for name in choose(folders, config.sets, "set")}
     for name in [name for name, data in sets.items() if data is None]:
         print(f"{name}: passed over, no table of items, workers and labels")

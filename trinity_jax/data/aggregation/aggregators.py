@@ -74,6 +74,12 @@ AGGREGATORS = {
     "kos": Aggregator(kos, NEVER, max_steps=20, binary=True),
     "m_msr": Aggregator(m_msr, tolerance=1e-10, max_steps=1000),
 }
+ALIASES = {  # what people call them
+    **dict.fromkeys(("mv", "vote", "majority_vote", "hard_vote"), "majority"),
+    **{"weighted_vote": "soft_vote", "zbs": "zero_based_skill", "lfc": "dawid_skene_map"},
+    **dict.fromkeys(("ds", "em", "dawidskene"), "dawid_skene"),
+    **{"hds": "one_coin", "variational_bayes": "ibcc", "bcc": "ibcc", "mmsr": "m_msr"},
+}
 
 
 def aggregate(
@@ -111,7 +117,7 @@ def run(
     **options: Any,
 ) -> Fitted:
     """As `aggregate`, with what the method knows of workers, its objective and its rounds."""
-    method = lookup(AGGREGATORS, name, "aggregator")
+    method = lookup(AGGREGATORS, name, "aggregator", ALIASES)
     if method.binary and dims.labels != 2:
         raise InputError(f"{name} expects two labels, not {dims.labels}")
     how = {"max_steps": method.max_steps, "max_change": method.max_change}
