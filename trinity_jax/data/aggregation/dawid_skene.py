@@ -108,7 +108,7 @@ def pseudo_counts(
     dims: Dims, everywhere: ArrayLike = 0.1, diagonal: ArrayLike = 1.0
 ) -> Float[Array, "1 truth label"]:
     """The mild belief that workers are right more often than not, [1, truth, label]."""
-    return (everywhere + diagonal * jnp.eye(dims.labels))[None]
+    return (jnp.asarray(everywhere) + jnp.asarray(diagonal) * jnp.eye(dims.labels))[None]
 
 
 def _alternate(dims: Dims, maximisation, log_density) -> EM:
