@@ -16,6 +16,7 @@ votes. Raykar, Crowd Layer, CoNAL and MBEM make no labels but a classifier; they
 import dataclasses
 import json
 import pathlib
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ from trinity_jax.data.aggregation.crowdlab import crowdlab
 from trinity_jax.data.aggregation.grouped import grouped
 from trinity_jax.data.aggregation.majority import soft_vote
 from trinity_jax.data.aggregation.model_bootstrapped import out_of_fold
-from trinity_jax.types import choose
+from trinity_jax.types import InputError, choose
 
 METHODS = (*AGGREGATORS, "grouped", "crowdlab", "hmm_crowd")
 L2, EPOCHS, BATCH_SIZE, LEARNING_RATE, FOLDS = 0.03, 20, 50, 0.01, 5  # of CROWDLAB's model
@@ -123,6 +124,8 @@ def without_strays(tags: list[str]) -> list[str]:
 def main(config: Config) -> None:
     """Prints the table a row at a time, a method a row."""
     keep_compiled()
+    if not pathlib.Path(config.data).is_dir():
+        raise InputError(f"--data {config.data}: no such folder")
     folders = {path.name: path for path in sorted(pathlib.Path(config.data).iterdir())}
     folders = {name: path for name, path in folders.items() if path.is_dir()}
     methods = choose(dict.fromkeys(METHODS), config.methods, "method", ALIASES)
@@ -146,4 +149,8 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    try:
+        main(tyro.cli(Config, description=__doc__))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
