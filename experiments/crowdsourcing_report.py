@@ -158,15 +158,15 @@ def information(confusion, redundancy):
 
 def predict(axes, config, workers: str, quality: float, methods: dict) -> None:
     """Error relative to r = 1: the two predictions, what was measured, what the paper measured."""
-    redundancies = np.array(config.redundancies)
+    redundancies = np.array([1, *config.redundancies])  # what all is relative to comes first
     confusion = WORKERS[workers](jax.random.key(0), Dims(1, config.num_workers, 10), quality)
     omega = information(confusion, redundancies)
-    lines = {
-        "theory, bound": (np.sqrt(redundancies) / omega, "k:"),
-        "theory, efficiency": (jax.vmap(theory.efficiency)(omega, redundancies), "k--"),
-    }
-    for label, (values, style) in lines.items():
-        axes.plot(redundancies, values / values[0], style, label=label, linewidth=1)
+    for label, theorem, style in (
+        ("theory, bound", theory.bound_of, "k:"),
+        ("theory, efficiency", theory.efficiency, "k--"),
+    ):
+        values = jax.vmap(theorem)(omega, redundancies)
+        axes.plot(redundancies[1:], values[1:] / values[0], style, label=label, linewidth=1)
     for method, colour in (("mbem", 5), ("oracle_weighted", 6)):
         if 1 in methods.get(method, {}):
             once = np.mean(methods[method][1])

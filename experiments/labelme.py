@@ -24,6 +24,7 @@ from trinity_jax.data import sources
 from trinity_jax.data.aggregation import crowd_layer
 from trinity_jax.data.aggregation import model_bootstrapped as mb
 from trinity_jax.data.aggregation.annotations import Dims, annotations, labelled, purchase, shuffle
+from trinity_jax.data.aggregation.crowd_layer import matrix_weights
 from trinity_jax.data.aggregation.dawid_skene import dawid_skene, pseudo_counts
 from trinity_jax.data.aggregation.ibcc import ibcc
 from trinity_jax.data.aggregation.majority import hard_vote, soft_vote
@@ -33,8 +34,7 @@ from trinity_jax.types import InputError, choose
 L2 = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # tried for every method
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 50, 0.01  # of the classifier, at 1,000 items
 FOLDS, ROUNDS = 5, 5  # of the out-of-fold reference; of Raykar's EM, and under the guard
-HELD_OUT = 0.2  # of the labels, for the guard
-BUDGET = 950  # labels, by default
+HELD_OUT, BUDGET = 0.2, 950  # share of the labels for the guard; labels, by default
 PANELS = {"all": 0, "once": 1, "twice": 2}  # labels an item; 0: every label, no budget
 METHODS = (
     *("hard_vote", "soft_vote", "dawid_skene", "ibcc", "mbem", "mbem_soft", "mbem_authors"),
@@ -60,8 +60,8 @@ def make_draw(config, methods: list[str], dims: Dims, budget: int):
 
     def draw(t, data, replica):
         table, features, truth, parts = data
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), t), 5)  # the same for all:
-        key_buy, key_method, key_final, key_guard, key_layer = keys  # differences are paired
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), t), 6)  # the same for all:
+        key_buy, key_method, key_final, key_guard, key_layer, key_again = keys  # hence paired
         table = buy(key_buy, table, replica["panel"])
         count = labelled(table, dims).sum()
         first = jnp.argsort(~labelled(table, dims))  # items with labels come first
@@ -82,14 +82,16 @@ def make_draw(config, methods: list[str], dims: Dims, budget: int):
             state = learn(key_final, target)
             return lambda x: training.predict(recipe, state, x)
 
-        def posterior(em: EM, rounds: int = 0):
+        def posterior(em: EM, rounds: int = 0, again: bool = False):
             how = (em, key_method, table)
             state = fit(*how, rounds)[0] if rounds else fit_until(*how, max_steps=500).state
-            return supervised(jnp.exp(state.log_posterior))
+            target = jnp.exp(state.log_posterior)
+            answers = lambda: mb.hard_reference(fit_predict(key_again, target))
+            return supervised(answers() if again else target)
 
-        def mbem(predict=fit_predict, updates=config.updates, strength=config.strength, **options):
-            em = mb.model_bootstrapped(dims, predict, strength=strength, **options)
-            return posterior(em, updates)
+        def mbem(predict=fit_predict, **options):
+            em = mb.model_bootstrapped(dims, predict, strength=config.strength, **options)
+            return posterior(em, config.updates)
 
         def guarded():  # keeps the round that predicts held-out labels best
             held = jax.random.bernoulli(key_guard, HELD_OUT, table.weight.shape)
@@ -107,9 +109,9 @@ def make_draw(config, methods: list[str], dims: Dims, budget: int):
             base = crowd_layer.train(key_final, network, features, table, start, loss, **how)
             return lambda x: network.apply(base, {}, x)
 
+        authors = mb.model_bootstrapped(dims, mb.distilled(fit_predict))
         unfolded = mb.out_of_fold(fit_predict, FOLDS)
         confusions = crowd_layer.conal_start(key_layer, dims, features.shape[1])
-        matrices = crowd_layer.matrix_weights(dims)
         one_hot = lambda label: jax.nn.one_hot(label, dims.labels)
         classifiers = {
             "clean": lambda: supervised(one_hot(truth)),
@@ -119,12 +121,12 @@ def make_draw(config, methods: list[str], dims: Dims, budget: int):
             "ibcc": lambda: posterior(ibcc(dims)),
             "mbem": mbem,
             "mbem_soft": lambda: mbem(reference=mb.soft_reference),
-            "mbem_authors": lambda: mbem(mb.distilled(fit_predict), updates=1, strength=0.0),
+            "mbem_authors": lambda: posterior(authors, 1, again=True),  # the last model too
             "mbem_out_of_fold": lambda: mbem(unfolded),
             "mbem_guarded": guarded,
             "mbem_tau_1": lambda: mbem(unfolded, tau=1.0),
             "raykar": lambda: posterior(raykar(dims, fit_predict, pseudo_counts(dims)), ROUNDS),
-            "crowd_layer": lambda: on_labels(matrices, crowd_layer.crowd_layer_loss),
+            "crowd_layer": lambda: on_labels(matrix_weights(dims), crowd_layer.crowd_layer_loss),
             "conal": lambda: on_labels(confusions, crowd_layer.conal_loss),
         }
 
@@ -183,17 +185,14 @@ def report(methods: list[str], budget: int, run: Run) -> None:
     """Writes the figure and the summary."""
     values = selected(run.records())
     accuracy = {method: interval(values["all", method]) for method in methods}
-    once_or_twice: dict = {}
-    for method in methods:
-        pair = once, twice = values["once", method], values["twice", method]
-        forms = {"once": interval(once), "twice": interval(twice), "paired": paired(*pair)}
-        once_or_twice[method] = forms
+    forms = lambda a, b: {"once": interval(a), "twice": interval(b), "paired": paired(a, b)}
+    budgets = {m: forms(values["once", m], values["twice", m]) for m in methods}
     figure, (left, right) = figures.plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
     figures.dots(left, accuracy, "accuracy, all labels", figures.COLOURS[0])
     for colour, panel in zip(figures.COLOURS, ("once", "twice"), strict=False):
-        shown = {method: once_or_twice[method][panel] for method in methods}
+        shown = {method: budgets[method][panel] for method in methods}
         least = 0.8 * float(np.median([form["mean"] for form in shown.values()]))
         figures.dots(right, shown, f"accuracy, {budget} labels", colour, least, label=panel)
     right.legend()
     figures.save(figure, run.directory)
-    run.finish({"labelme": accuracy, "labelme_budget": once_or_twice})
+    run.finish({"labelme": accuracy, "labelme_budget": budgets})

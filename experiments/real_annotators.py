@@ -14,7 +14,7 @@ from trinity_jax.algorithms.statistics import accuracy, interval
 from trinity_jax.compute import mesh, replicas
 from trinity_jax.compute.run import Run
 from trinity_jax.data import sources
-from trinity_jax.data.aggregation.aggregators import AGGREGATORS, aggregate
+from trinity_jax.data.aggregation.aggregators import AGGREGATORS, ALIASES, aggregate
 from trinity_jax.data.aggregation.annotations import Dims, annotations, purchase, shuffle
 from trinity_jax.types import InputError, choose
 
@@ -43,7 +43,7 @@ def experiment(config, run: Run) -> None:
     if (crowd.truth < 0).all():
         raise InputError(f"{config.data}: expected a truth.csv to measure accuracy against")
     dims = Dims(len(crowd.items), len(crowd.workers), len(crowd.labels))
-    methods = choose(AGGREGATORS, config.methods or QUICK, "aggregator")
+    methods = choose(AGGREGATORS, config.methods or QUICK, "aggregator", ALIASES)
     if dims.labels != 2 and any(AGGREGATORS[name].binary for name in methods):
         raise InputError(f"{config.data} has {dims.labels} labels, and one of --methods takes two")
     table, dims = annotations(crowd.item, crowd.worker, crowd.label, dims)

@@ -26,19 +26,35 @@ class InputError(ValueError):
     """
 
 
-def lookup(table: Mapping[str, T], name: str, what: str) -> T:
-    """`table[name]`, or an `InputError` naming the nearest name and all the known ones."""
+NO_ALIASES: Mapping[str, str] = {}
+
+
+def lookup(
+    table: Mapping[str, T], name: str, what: str, aliases: Mapping[str, str] = NO_ALIASES
+) -> T:
+    """`table[name]`, or an `InputError` naming the nearest name and all the known ones.
+
+    Nearest whatever the case, and none where no letter is shared. Aliases are other words
+    for names of the table: they are answered with the name, not taken for it.
+    """
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(name, table, n=1)
-    hint = f": did you mean '{near[0]}'?" if near else ""
+    plain = lambda word: word.casefold().replace("-", "_").replace(" ", "_")
+    meant = {plain(alias): of for alias, of in aliases.items()} | {plain(n): n for n in table}
+    near = difflib.get_close_matches(plain(name), meant, n=1, cutoff=1e-9)
+    hint = f": did you mean '{meant[near[0]]}'?" if near else ""
     raise InputError(f"unknown {what} '{name}'{hint} (known: {', '.join(table)})")
 
 
-def choose(table: Mapping[str, Any], names: Sequence[str], what: str) -> list[str]:
+def choose(
+    table: Mapping[str, Any],
+    names: Sequence[str],
+    what: str,
+    aliases: Mapping[str, str] = NO_ALIASES,
+) -> list[str]:
     """The names, all different and in the table; no names mean all that it has."""
     for name in names:
-        lookup(table, name, what)
+        lookup(table, name, what, aliases)
         if list(names).count(name) > 1:
             raise InputError(f"{what} {name} is named twice")
     return list(names or table)

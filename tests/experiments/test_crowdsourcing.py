@@ -266,7 +266,7 @@ BAD = {
     "--qualities 1.5": "--qualities is 1.5",
     "--workers hamer_spammer": "did you mean 'hammer_spammer'",
     "--budget-match stepz": "did you mean 'steps'",
-    "--schedule cosine": "'cosine' .known: linear_decay, two_drops",
+    "--schedule cosine": "'cosine': did you mean 'linear_decay'. .known: linear_decay, two_drops",
     "--methods majorty": "did you mean 'majority'",
     "--methods clean clean": "clean is named twice",
     "--network resnet": "did you mean 'resnet20'",

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trinity_jax.data.aggregation.aggregators import AGGREGATORS, aggregate
+from trinity_jax.data.aggregation.aggregators import AGGREGATORS, ALIASES, aggregate
 from trinity_jax.data.aggregation.annotations import Dims, annotations, purchase
 from trinity_jax.types import InputError
 
@@ -49,11 +49,21 @@ def test_keys_redundancies_and_data_sets_are_one_program(name):
 
 
 @pytest.mark.parametrize(
-    ("typo", "meant"), [("dawid-skene", "dawid_skene"), ("glat", "glad"), ("majorty", "majority")]
+    ("typo", "meant"),
+    [
+        *(("dawid-skene", "dawid_skene"), ("glat", "glad"), ("majorty", "majority")),
+        *(("MACE", "mace"), ("GLAD", "glad"), ("Dawid Skene", "dawid_skene"), ("kso", "kos")),
+        *(("DS", "dawid_skene"), ("mv", "majority"), ("MMSR", "m_msr"), ("dawid", "dawid_skene")),
+    ],
 )
 def test_a_typo_is_answered_with_the_nearest_name(typo, meant):
     with pytest.raises(InputError, match=f"unknown aggregator '{typo}': did you mean '{meant}'?"):
         aggregate(typo, jax.random.key(0), crowd(0)[0], DIMS)
+
+
+def test_aliases_are_of_names_there_are():
+    assert set(ALIASES.values()) <= set(AGGREGATORS)
+    assert not set(ALIASES) & set(AGGREGATORS)
 
 
 def test_two_labels_where_a_method_takes_no_more():

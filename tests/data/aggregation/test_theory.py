@@ -141,6 +141,14 @@ def test_bound_of_hammers_and_spammers():
     np.testing.assert_allclose(brentq(excess, 0.4, 0.8), 2 - math.sqrt(2), atol=1e-5)
 
 
+def test_bounds_are_of_the_information():
+    for r in (1, 3, 9):
+        by_error = theory.bound_of(1 - 2 * posterior_error_by_enumeration(0.2, r), r)
+        np.testing.assert_allclose(theory.bound(0.2, r), by_error, rtol=1e-5)
+        by_share = theory.bound_of(1 - 0.8**r, r)
+        np.testing.assert_allclose(theory.bound_hammer_spammer(0.2, r), by_share, rtol=1e-5)
+
+
 def test_efficiency():
     np.testing.assert_allclose(theory.efficiency(1.0, 1), 1)
     np.testing.assert_allclose(theory.efficiency(0.5, 2), 2)

@@ -1,23 +1,28 @@
 """Every aggregator that needs labels alone, by name, with the settings it is usually run at.
 
 Methods that also read features are in `model_bootstrapped`, `raykar`, `crowd_layer` and `crowdlab`;
-those for sequences in `sequences`; `gold.with_gold` tells any of them some true labels.
+those for sequences in `sequences`.
 """
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from trinity_jax.algorithms.em import EM, fit_until, restarts
+from trinity_jax.algorithms.em import EM, Fitted, fit_until, restarts
 from trinity_jax.data.aggregation.annotations import Annotations, Dims
 from trinity_jax.data.aggregation.bwa import bwa
 from trinity_jax.data.aggregation.class_wise_coin import class_wise_coin
-from trinity_jax.data.aggregation.dawid_skene import dawid_skene, dawid_skene_map
+from trinity_jax.data.aggregation.dawid_skene import (
+    dawid_skene,
+    dawid_skene_map,
+    dawid_skene_smoothed,
+)
 from trinity_jax.data.aggregation.ebcc import ebcc
 from trinity_jax.data.aggregation.glad import glad
+from trinity_jax.data.aggregation.gold import with_gold
 from trinity_jax.data.aggregation.ibcc import ibcc
 from trinity_jax.data.aggregation.kos import kos
 from trinity_jax.data.aggregation.m_msr import m_msr
@@ -32,7 +37,7 @@ class Aggregator(NamedTuple):
     """How to make an `EM` of a table's sizes, and how to run it.
 
     Attributes:
-      make: `dims -> EM`.
+      make: `dims -> EM`, with options of its own.
       tolerance: see `em.fit_until`, as for the next two.
       max_steps: most rounds.
       max_change: a posterior that moves less has converged.
@@ -40,7 +45,7 @@ class Aggregator(NamedTuple):
       binary: whether it takes two labels and no more.
     """
 
-    make: Callable[[Dims], EM]
+    make: Callable[..., EM]
     tolerance: float = 1e-5
     max_steps: int = 500
     max_change: float = 0.0
@@ -56,6 +61,7 @@ AGGREGATORS = {
     "zero_based_skill": Aggregator(zero_based_skill, NEVER, max_steps=100),
     "iwmv": Aggregator(iwmv, NEVER, max_steps=50),
     "dawid_skene": Aggregator(dawid_skene),
+    "dawid_skene_smoothed": Aggregator(dawid_skene_smoothed),
     "dawid_skene_map": Aggregator(dawid_skene_map),
     "one_coin": Aggregator(one_coin),
     "one_coin_prior": Aggregator(functools.partial(one_coin, estimate_prior=True)),
@@ -68,25 +74,56 @@ AGGREGATORS = {
     "kos": Aggregator(kos, NEVER, max_steps=20, binary=True),
     "m_msr": Aggregator(m_msr, tolerance=1e-10, max_steps=1000),
 }
+ALIASES = {  # what people call them
+    **dict.fromkeys(("mv", "vote", "majority_vote", "hard_vote"), "majority"),
+    **{"weighted_vote": "soft_vote", "zbs": "zero_based_skill", "lfc": "dawid_skene_map"},
+    **dict.fromkeys(("ds", "em", "dawidskene"), "dawid_skene"),
+    **{"hds": "one_coin", "variational_bayes": "ibcc", "bcc": "ibcc", "mmsr": "m_msr"},
+}
 
 
 def aggregate(
-    name: str, key: PRNGKey, table: Annotations, dims: Dims
+    name: str,
+    key: PRNGKey,
+    table: Annotations,
+    dims: Dims,
+    gold: Int[Array, " item"] | None = None,
+    **options: Any,
 ) -> Float[Array, "item label"]:
     """Log-probabilities of the true labels, by the aggregator of that name.
 
+    Args:
+      name: of `AGGREGATORS`.
+      key: random numbers, for methods that start at random.
+      table: annotations.
+      dims: its sizes.
+      gold: true labels that are known, -1 where unknown; see `gold.with_gold`.
+      **options: the method's own: `prior`, pseudo-counts of the workers' history [worker, truth,
+        label], for dawid_skene_map, ibcc and ebcc; for others as their files say.
+
     Raises:
-      InputError: no aggregator has the name (the nearest is named), or the table has more labels
-        than it takes.
+      InputError: no aggregator has the name (the nearest is named), the table has more labels than
+        it takes, or it has no use for gold.
     """
-    method = lookup(AGGREGATORS, name, "aggregator")
+    return run(name, key, table, dims, gold, **options).state.log_posterior
+
+
+def run(
+    name: str,
+    key: PRNGKey,
+    table: Annotations,
+    dims: Dims,
+    gold: Int[Array, " item"] | None = None,
+    **options: Any,
+) -> Fitted:
+    """As `aggregate`, with what the method knows of workers, its objective and its rounds."""
+    method = lookup(AGGREGATORS, name, "aggregator", ALIASES)
     if method.binary and dims.labels != 2:
         raise InputError(f"{name} expects two labels, not {dims.labels}")
     how = {"max_steps": method.max_steps, "max_change": method.max_change}
     how |= {"tolerance": method.tolerance}
-    em = method.make(dims)
+    em = method.make(dims, **options)
+    em = em if gold is None else with_gold(em, gold)
     if method.runs > 1:
-        fitted = restarts(em, jax.random.split(key, method.runs), table, **how)
-    else:
-        fitted = fit_until(em, key, table, **how)
-    return fitted.state.log_posterior
+        return restarts(em, jax.random.split(key, method.runs), table, **how)
+    return fit_until(em, key, table, **how)

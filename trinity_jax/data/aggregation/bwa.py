@@ -4,7 +4,8 @@ For each class apart, an annotation is y_t = 1 if it names the class and 0 if no
 
     y_t ~ N(z[item_t], 1 / v[worker_t]),    z[i] ~ N(mu, 1 / lambda),    v[a] ~ Gamma(a_v/2, b_v/2)
 
-A round is one of EM with v hidden: it raises log p(y, z | mu), v integrated out.
+A round is one of EM with v hidden: it raises log p(y, z | mu), v integrated out. The objective is
+that of the z that the round starts from, with its mu.
 
     mu    = mean_i z[i]
     v[a]  = (a_v + N_a) / (b_v + sum_{t: worker_t = a} (y_t - z[item_t])^2)             E[v | y, z]
@@ -42,9 +43,11 @@ def bwa(dims: Dims, prior_labels=15.0, shrinkage=1.0) -> EM:
 
     Args:
       dims: sizes of the table.
-      prior_labels: a_v, how many labels the prior of a worker's precision is worth.
+      prior_labels: a_v, how many labels the prior of a worker's precision is worth, a scalar or
+        [worker]: many for one who is known to err as workers do on average.
       shrinkage: lambda, precision of an item's z about the mean of its class.
     """
+    prior_labels = jnp.atleast_1d(prior_labels)[:, None]
 
     def init(key, table, /):
         del key
@@ -57,7 +60,8 @@ def bwa(dims: Dims, prior_labels=15.0, shrinkage=1.0) -> EM:
         has = labelled(table, dims)[:, None]
         mean = jnp.where(has, state.average, 0).sum(0, keepdims=True) / has.sum()
         num_labels = jnp.zeros(dims.workers).at[table.worker].add(table.weight)[:, None]
-        precision = (prior_labels + num_labels) / (scale + _errors(table, dims, state.average))
+        errors = _errors(table, dims, state.average)
+        precision = (prior_labels + num_labels) / (scale + errors)
 
         weight = precision[table.worker] * table.weight[:, None]
         total = jax.ops.segment_sum(weight, table.item, dims.items, indices_are_sorted=True)
@@ -65,8 +69,8 @@ def bwa(dims: Dims, prior_labels=15.0, shrinkage=1.0) -> EM:
         votes = jnp.zeros_like(total).at[table.item, table.label].add(chosen)
         average = (shrinkage * mean + votes) / (shrinkage + total)
 
-        misfit = (prior_labels + num_labels) * jnp.log1p(_errors(table, dims, average) / scale)
-        spread = jnp.where(has, shrinkage * (average - mean) ** 2, 0)
+        misfit = (prior_labels + num_labels) * jnp.log1p(errors / scale)
+        spread = jnp.where(has, shrinkage * (state.average - mean) ** 2, 0)
         objective = -0.5 * (misfit.sum() + spread.sum())
         log_posterior = log_normalise(average)
         change = largest_change(log_posterior, state.log_posterior, has[:, 0])

@@ -39,7 +39,7 @@ def class_wise_coin(dims: Dims, right=1.1, wrong=0.1) -> EM:
     Args:
       dims: sizes of the table.
       right: pseudo-count of right labels of each class, a scalar or [worker, truth].
-      wrong: the same of each wrong label. Both 0 is maximum likelihood.
+      wrong: the same of each wrong label, alike. Both 0 is maximum likelihood.
     """
     others, chance = max(dims.labels - 1, 1), 1 / dims.labels
 

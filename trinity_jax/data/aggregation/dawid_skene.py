@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from trinity_jax.algorithms.em import EM, Info, largest_change
@@ -98,9 +99,16 @@ def dawid_skene_map(dims: Dims, prior: Float[Array, "#worker #label #label"] | N
     return _alternate(dims, maximisation, log_density)
 
 
-def pseudo_counts(dims: Dims, everywhere=0.1, diagonal=1.0) -> Float[Array, "1 truth label"]:
+def dawid_skene_smoothed(dims: Dims, smoothing: ArrayLike = 0.1) -> EM:
+    """Maximum a posteriori under the same pseudo-count in every cell, which favours no worker."""
+    return dawid_skene_map(dims, pseudo_counts(dims, smoothing, 0.0))
+
+
+def pseudo_counts(
+    dims: Dims, everywhere: ArrayLike = 0.1, diagonal: ArrayLike = 1.0
+) -> Float[Array, "1 truth label"]:
     """The mild belief that workers are right more often than not, [1, truth, label]."""
-    return (everywhere + diagonal * jnp.eye(dims.labels))[None]
+    return (jnp.asarray(everywhere) + jnp.asarray(diagonal) * jnp.eye(dims.labels))[None]
 
 
 def _alternate(dims: Dims, maximisation, log_density) -> EM:

@@ -66,6 +66,7 @@ def ebcc(
     """
     prior = pseudo_counts(dims, everywhere=1.0, diagonal=3.0) if prior is None else prior
     subtype_prior = jnp.full((1, 1), concentration / subtypes)
+    prior = jnp.broadcast_to(prior, (prior.shape[0], dims.labels, dims.labels))
     prior_of_kinds = jnp.repeat(prior, subtypes, axis=1)
     flat = lambda joint: joint.reshape(dims.items, -1)  # [item, kind]
     apart = lambda kinds: kinds.reshape(*kinds.shape[:-1], dims.labels, subtypes)

@@ -4,12 +4,12 @@ A worker of ability alpha labels an item of ease beta = exp(b) correctly with pr
 
     sigma_t = 1 / (1 + exp(-alpha[worker_t] exp(b[item_t])))
 
-and gives each wrong label with probability (1 - sigma_t) / (K - 1). Priors are alpha, b ~ N(1, 1),
-and classes are equally likely.
+and gives each wrong label with probability (1 - sigma_t) / (K - 1). Priors are normal, of mean 1
+and precision 1 unless something is known of a worker or an item; classes are equally likely.
 
     E   log P[i, k] = sum_{t: item_t = i} log( sigma_t if label_t = k else (1 - sigma_t)/(K - 1) )
     M   ascend  sum_t p_t log sigma_t + (1 - p_t) log(1 - sigma_t)
-                - |alpha - 1|^2 / 2 - |b - 1|^2 / 2,    p_t = P[item_t, label_t]
+                + log N(alpha) + log N(b),    p_t = P[item_t, label_t]
 
 by half a diagonal Gauss-Newton step of alpha and of b at a time (half, as both move at once).
 
@@ -29,6 +29,13 @@ from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
 INNER_STEPS = 20  # of ascent in each round
 
 
+class Normal(NamedTuple):
+    """A prior: what is expected of each worker or item, or of all alike, and how firmly (> 0)."""
+
+    mean: Float[Array, "#one"] | float = 1.0
+    precision: Float[Array, "#one"] | float = 1.0
+
+
 class State(NamedTuple):
     """Posterior of the hidden labels, ability of workers, logarithm of the ease of items."""
 
@@ -37,20 +44,36 @@ class State(NamedTuple):
     log_ease: Float[Array, " item"]
 
 
-def glad(dims: Dims) -> EM:
-    """Maximum a posteriori, by generalised EM."""
+STANDARD = Normal()
+
+
+def glad(dims: Dims, ability: Normal = STANDARD, log_ease: Normal = STANDARD) -> EM:
+    """Maximum a posteriori, by generalised EM.
+
+    Args:
+      dims: sizes of the table.
+      ability: prior of the workers' alpha, each number a scalar or [worker].
+      log_ease: prior of the items' b, each number a scalar or [item].
+    """
+    priors = ability, log_ease
 
     def init(key, table, /):
         del key
-        ability, log_ease = jnp.ones(dims.workers), jnp.ones(dims.items)
+        ability, log_ease = (
+            jnp.broadcast_to(jnp.asarray(prior.mean, table.weight.dtype), size)
+            for prior, size in zip(priors, (dims.workers, dims.items), strict=True)
+        )
         log_posterior, _ = _expectation(table, dims, ability, log_ease)
         return State(log_posterior, ability, log_ease)
 
     def step(key, state, table, /):
         del key
-        ability, log_ease = _maximisation(table, dims, state)
+        ability, log_ease = _maximisation(table, dims, state, priors)
         log_posterior, log_likelihood = _expectation(table, dims, ability, log_ease)
-        log_density = -0.5 * (((ability - 1) ** 2).sum() + ((log_ease - 1) ** 2).sum())
+        log_density = sum(
+            (-0.5 * prior.precision * (x - prior.mean) ** 2).sum()
+            for prior, x in zip(priors, (ability, log_ease), strict=True)
+        )
         info = Info(
             (log_likelihood + log_density) / table.weight.sum(),
             largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
@@ -82,10 +105,11 @@ def _expectation(
 
 
 def _maximisation(
-    table: Annotations, dims: Dims, state: State
+    table: Annotations, dims: Dims, state: State, priors: tuple[Normal, Normal]
 ) -> tuple[Float[Array, " worker"], Float[Array, " item"]]:
     """Ability and log-ease after some steps of ascent from those of the state."""
     right = jnp.exp(state.log_posterior)[table.item, table.label]
+    of_workers, of_items = priors
 
     def ascend(_, params):
         ability, log_ease = params
@@ -98,8 +122,10 @@ def _maximisation(
         of_ability = jnp.zeros((dims.workers, 2)).at[table.worker].add(of_ability)
         of_ease = jnp.stack([slope * log_odds, curvature * log_odds**2], 1)
         of_ease = jax.ops.segment_sum(of_ease, table.item, dims.items, indices_are_sorted=True)
-        ability += 0.5 * (of_ability[:, 0] - (ability - 1)) / (1 + of_ability[:, 1])
-        move = 0.5 * (of_ease[:, 0] - (log_ease - 1)) / (1 + of_ease[:, 1])
+        slope = of_ability[:, 0] - of_workers.precision * (ability - of_workers.mean)
+        ability += 0.5 * slope / (of_workers.precision + of_ability[:, 1])
+        slope = of_ease[:, 0] - of_items.precision * (log_ease - of_items.mean)
+        move = 0.5 * slope / (of_items.precision + of_ease[:, 1])
         return ability, log_ease + jnp.clip(move, -1, 1)
 
     return jax.lax.fori_loop(0, INNER_STEPS, ascend, (state.ability, state.log_ease))

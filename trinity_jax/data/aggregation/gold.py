@@ -1,37 +1,102 @@
-"""Items whose true label is known: any aggregator, told so.
+"""Items whose true label is known: an aggregator, told so.
 
-After every round the posterior of a gold item is all mass on its truth; its annotations go on
-teaching about the workers who gave them.
+After every round what it believes of a gold item is all mass on its truth, so that the item's
+annotations teach about the workers who gave them:
+
+    log_posterior               every method
+    joint with subtypes         EBCC: all mass on the subtypes of the true class, as they share it
+    average                     BWA: 1 for the truth, 0 for the others
+
+Where the objective is a log-likelihood, or a bound on one, it becomes that of labels and gold,
+which no round lowers either:
+
+    log p(labels, gold) = log p(labels) + sum_{i gold} log P[i, gold_i]
+
+with P as it was before it was told. Votes and BWA measure theirs at the answers they were told.
+Majority and soft vote know no workers and learn nothing; MBEM compares workers with its model,
+which learns from the gold. `sequences.hmm_crowd` takes gold itself; KOS and M-MSR refuse it.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
-from trinity_jax.algorithms.em import EM
+from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.data.aggregation import (
+    bwa,
+    ebcc,
+    kos,
+    m_msr,
+    majority,
+    model_bootstrapped,
+    sequences,
+    weighted_vote,
+)
+from trinity_jax.data.aggregation.annotations import Dims, labelled
+from trinity_jax.types import InputError
 
 IMPOSSIBLE = -100.0  # log-probability whose exponential is 0 in float32, and times 0 still 0
+NO_LIKELIHOOD = (majority.State, weighted_vote.State, bwa.State, model_bootstrapped.State)
+REFUSED = {
+    kos.State: "KOS passes messages between workers and items, and has no place for gold items",
+    m_msr.State: "M-MSR compares workers with each other only: gold items would teach it nothing",
+    sequences.State: "HMM-Crowd takes gold tokens as an argument, hmm_crowd(..., gold=gold)",
+}
+
+
+def known(gold: Int[Array, " item"], num_labels: int, dtype: Any) -> Float[Array, "item label"]:
+    """Logarithm of all mass on the truth, but finite."""
+    truth = jax.nn.one_hot(gold, num_labels, dtype=bool)
+    return jnp.where(truth, 0.0, IMPOSSIBLE).astype(dtype)
 
 
 def with_gold(em: EM, gold: Int[Array, " item"]) -> EM:
     """An aggregator that knows some answers.
 
     Args:
-      em: any aggregator.
+      em: the aggregator.
       gold: true labels, -1 where unknown.
-    """
 
-    def clamp(state):
-        log_posterior = state.log_posterior
-        truth = jax.nn.one_hot(gold, log_posterior.shape[1], dtype=log_posterior.dtype)
-        known = jnp.where(truth > 0, 0.0, IMPOSSIBLE).astype(log_posterior.dtype)
-        return state._replace(log_posterior=jnp.where(gold[:, None] >= 0, known, log_posterior))
+    Returns:
+      One of which `init` raises an `InputError` if the method has no use for gold.
+    """
+    told = gold >= 0
 
     def init(key, table, /):
-        return clamp(em.init(key, table))
+        return _told(em.init(key, table), gold)
 
     def step(key, state, table, /):
-        state, info = em.step(key, state, table)
-        return clamp(state), info
+        new, info = em.step(key, state, table)
+        has = labelled(table, Dims(gold.shape[0], 0, 0))
+        objective = info.objective
+        if not isinstance(new, NO_LIKELIHOOD):
+            of_truth = jnp.take_along_axis(new.log_posterior, jnp.maximum(gold, 0)[:, None], 1)
+            gained = jnp.where(told & has, of_truth[:, 0], 0).sum()
+            objective += gained / table.weight.sum()
+        new = _told(new, gold)
+        change = largest_change(new.log_posterior, state.log_posterior, has)
+        return new, Info(objective, change)
 
     return EM(init, step)
+
+
+def _told(state: Any, gold: Int[Array, " item"]) -> Any:
+    """The state, with what it believes of gold items replaced by the truth."""
+    if reason := REFUSED.get(type(state)):
+        raise InputError(reason)
+    log_posterior, told = state.log_posterior, (gold >= 0)[:, None]
+    num_items, num_labels = log_posterior.shape
+    if gold.shape != (num_items,):
+        raise ValueError(f"expected gold for {num_items} items, not of shape {gold.shape}")
+    truth = known(gold, num_labels, log_posterior.dtype)
+    match state:
+        case ebcc.State():
+            possible = jnp.isfinite(log_posterior)[:, :, None]
+            of_class = jax.nn.log_softmax(jnp.where(possible, state.log_joint, 0), axis=2)
+            joint = jnp.where(told[:, :, None], truth[:, :, None] + of_class, state.log_joint)
+            state = state._replace(log_joint=joint)
+        case bwa.State():
+            state = state._replace(average=jnp.where(told, jnp.exp(truth), state.average))
+    return state._replace(log_posterior=jnp.where(told, truth, log_posterior))

@@ -8,9 +8,9 @@ Worker a spams with probability u_a, and then draws from a favourite distributio
         copied_t    = P[item_t, label_t] (1 - u_a) / (u_a xi_a[label_t] + 1 - u_a),    a = worker_t
     M   (1 - u_a, u_a) from sum_t (copied_t, 1 - copied_t),    xi_a[l] from the spam labelled l
 
-The M-step is variational: u_a ~ Beta(1/2, 1/2) and xi_a ~ Dir(10) are replaced by exp E[log .] of
-their posteriors, which sum to less than one; or EM: 0.01 / K is added to the counts. The random
-start matters, so take the best of several with `em.restarts`.
+The M-step is variational: u_a ~ Beta(1/2, 1/2) and xi_a ~ Dir(10), unless more is known, are
+replaced by exp E[log .] of their posteriors, which sum to less than one; or EM: 0.01 / K is added
+to the counts. The random start matters, so take the best of several with `em.restarts`.
 
 D. Hovy, T. Berg-Kirkpatrick, A. Vaswani, E. Hovy. Learning whom to trust with MACE.
 NAACL-HLT 2013.
@@ -37,19 +37,25 @@ class State(NamedTuple):
     log_favourite: Float[Array, "worker label"]
 
 
-def mace(dims: Dims, variational: bool = True) -> EM:
+def mace(
+    dims: Dims,
+    variational: bool = True,
+    honesty: Float[Array, "#worker #2"] | None = None,
+    favourite: Float[Array, "#worker #label"] | None = None,
+) -> EM:
     """MACE from one random start.
 
     Args:
       dims: sizes of the table.
       variational: whether the M-step is variational Bayes, or EM.
+      honesty: pseudo-counts of labels copied and of spam, a worker's history say; by default 0.5
+        each (EM: 0.01 / labels).
+      favourite: pseudo-counts of each label as spam; by default 10 (EM: 0.01 / labels).
     """
-    if variational:
-        honesty, favourite = jnp.full((1, 2), 0.5), jnp.full((1, dims.labels), 10.0)
-        estimate, penalty = expected_log, divergence
-    else:
-        honesty, favourite = (jnp.full((1, n), 0.01 / dims.labels) for n in (2, dims.labels))
-        estimate, penalty = log_normalise, _cost
+    estimate, penalty = (expected_log, divergence) if variational else (log_normalise, _cost)
+    usual = (0.5, 10.0) if variational else (0.01 / dims.labels,) * 2
+    honesty = jnp.full((1, 2), usual[0]) if honesty is None else honesty
+    favourite = jnp.full((1, dims.labels), usual[1]) if favourite is None else favourite
 
     def init(key, table, /):
         key_honesty, key_favourite = jax.random.split(key)
@@ -80,8 +86,9 @@ def _random(key: PRNGKey, shape: tuple[int, int]) -> Float[Array, "worker outcom
     return log_normalise(1 + 0.5 * jax.random.uniform(key, shape))
 
 
-def _cost(counts: Float[Array, "worker outcome"], prior: Float[Array, "1 outcome"]):
+def _cost(counts: Float[Array, "worker outcome"], prior: Float[Array, "#worker #outcome"]):
     """Minus the log-density of the mode, up to a constant: 0 for a worker without labels."""
+    prior = jnp.broadcast_to(prior, counts.shape)
     return -(prior * (log_normalise(counts) - log_normalise(prior))).sum()
 
 

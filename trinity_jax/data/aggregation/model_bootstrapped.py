@@ -34,6 +34,7 @@ from trinity_jax.types import PRNGKey
 
 LogProbs = Float[Array, "item label"]
 Reference = Callable[[LogProbs], Float[Array, "item label"]]
+History = Float[Array, "#worker #label #label"] | float
 
 
 class State(NamedTuple):
@@ -59,6 +60,7 @@ def log_confusion(
     dims: Dims,
     reference: Float[Array, "item label"],
     strength: Float[Array, ""] | float = 0.0,
+    history: History = 0.0,
 ) -> Float[Array, "worker truth label"]:
     """Logarithm of the workers' confusions against a reference.
 
@@ -69,10 +71,15 @@ def log_confusion(
       strength: pseudo-labels in each row, distributed as the worker's one-coin matrix. That coin's
         own prior is two labels at chance level. 0 is the paper's estimate; a row without labels
         is then uniform.
+      history: counts of earlier labels, broadcast to [worker, truth, label], as if they were in the
+        table, for the coin too.
     """
-    chance = 2 / dims.labels
-    skill = agreement(table, dims, reference, right=chance, wrong=2 - chance)
-    prior = strength * jnp.exp(coin_confusion(skill, dims.labels))
+    chance, shape = 2 / dims.labels, (dims.workers, dims.labels, dims.labels)
+    history = jnp.broadcast_to(history, shape)
+    before = history.trace(axis1=1, axis2=2)
+    right, wrong = chance + before, 2 - chance + history.sum((1, 2)) - before
+    skill = agreement(table, dims, reference, right, wrong)
+    prior = strength * jnp.exp(coin_confusion(skill, dims.labels)) + history
     return log_normalise(confusion_counts(table, dims, reference) + prior)
 
 
@@ -84,6 +91,7 @@ def update(
     tau: Float[Array, ""] | float = 0.0,
     reference: Reference = hard_reference,
     estimate_prior: bool = False,
+    history: History = 0.0,
 ) -> State:
     """Confusions from the model's answers, and the posterior from the confusions.
 
@@ -95,10 +103,11 @@ def update(
       tau: how much the prediction counts as evidence beside the labels, 0 to 1.
       reference: what of the prediction workers are compared with.
       estimate_prior: whether q is the share of each class in the reference, instead of uniform.
+      history: see `log_confusion`.
     """
     log_probs = jax.nn.log_softmax(log_probs)
     answers = reference(log_probs)
-    confusion = log_confusion(table, dims, answers, strength)
+    confusion = log_confusion(table, dims, answers, strength, history)
     uniform = jnp.full(dims.labels, -jnp.log(dims.labels))
     log_prior = class_prior(table, dims, answers) if estimate_prior else uniform
     log_posterior, _ = expectation(table, dims, confusion, log_prior[None] + tau * log_probs)
@@ -123,6 +132,7 @@ def model_bootstrapped(
     reference: Reference = hard_reference,
     estimate_prior: bool = False,
     held_out: Annotations | None = None,
+    history: History = 0.0,
 ) -> EM:
     """MBEM as an `EM`: one step trains the model once and updates the posterior once.
 
@@ -137,17 +147,19 @@ def model_bootstrapped(
       estimate_prior: whether the class prior is estimated.
       held_out: labels that the objective, the predictive likelihood, is taken over; by default
         those of the table itself. `em.fit_best` keeps the round where it is highest.
+      history: see `log_confusion`.
     """
 
     def init(key, table, /):
         del key
         posterior = soft_vote(table, dims)
         log_posterior = jnp.log(posterior)
-        return State(log_posterior, log_confusion(table, dims, posterior, strength), log_posterior)
+        confusion = log_confusion(table, dims, posterior, strength, history)
+        return State(log_posterior, confusion, log_posterior)
 
     def step(key, state, table, /):
         log_probs = fit_predict(key, jnp.exp(state.log_posterior))
-        new = update(table, dims, log_probs, strength, tau, reference, estimate_prior)
+        new = update(table, dims, log_probs, strength, tau, reference, estimate_prior, history)
         objective = predictive_likelihood(table if held_out is None else held_out, new)
         return new, Info(objective, largest_change(new.log_posterior, state.log_posterior))
 

@@ -10,6 +10,7 @@ workers are few or poor, and helps only where the classes are really skewed.
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from trinity_jax.algorithms.em import EM, Info, largest_change
@@ -27,7 +28,11 @@ class State(NamedTuple):
 
 
 def agreement(
-    table: Annotations, dims: Dims, posterior: Float[Array, "item label"], right=0.0, wrong=0.0
+    table: Annotations,
+    dims: Dims,
+    posterior: Float[Array, "item label"],
+    right: ArrayLike = 0.0,
+    wrong: ArrayLike = 0.0,
 ) -> Float[Array, " worker"]:
     """Share of each worker's labels that agree with the posterior, with Beta pseudo-counts.
 

@@ -18,6 +18,7 @@ labels from crowd annotations. ACL 2017. There the chain also emits the words; h
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -31,6 +32,8 @@ from trinity_jax.data.aggregation.annotations import (
 )
 from trinity_jax.data.aggregation.dawid_skene import SMALLEST, log_normalise, pseudo_counts
 from trinity_jax.data.aggregation.majority import soft_vote
+
+IMPOSSIBLE = -1e6  # log-likelihood of a tag that gold rules out, below any that labels make
 
 
 class Allowed(NamedTuple):
@@ -81,6 +84,7 @@ def hmm_crowd(
     sentence: Int[Array, " item"],
     prior: Float[Array, "#worker #label #label"] | None = None,
     smoothing: Float[Array, ""] | float = 0.1,
+    gold: Int[Array, " item"] | None = None,
 ) -> EM:
     """HMM-Crowd, maximum a posteriori. Sentences without any label do not count.
 
@@ -89,9 +93,12 @@ def hmm_crowd(
       sentence: the sentence of each token.
       prior: pseudo-counts of the confusions; by default `pseudo_counts(dims)`.
       smoothing: pseudo-count of each initial tag and each transition.
+      gold: true tags, -1 where unknown; the likelihood is then that of labels and gold.
     """
     prior = pseudo_counts(dims) if prior is None else prior
     first = _begins(sentence)
+    gold = jnp.full(dims.items, -1) if gold is None else gold
+    truth, told = jax.nn.one_hot(gold, dims.labels), (gold >= 0)[:, None]
 
     def tagged(table):
         """Which tokens lie in a sentence that has a label, [item]."""
@@ -107,7 +114,7 @@ def hmm_crowd(
 
     def init(key, table, /):
         del key
-        posterior = soft_vote(table, dims)
+        posterior = jnp.where(told, truth, soft_vote(table, dims))
         inside = (tagged(table) & ~first)[1:, None]
         transitions = posterior[:-1].T @ jnp.where(inside, posterior[1:], 0)
         parameters = estimate(table, posterior, transitions)
@@ -118,6 +125,7 @@ def hmm_crowd(
         parameters = estimate(table, jnp.exp(state.log_posterior), state.transitions)
         log_confusion, log_initial, log_transition = parameters
         log_emission, within = evidence(table, dims, log_confusion), tagged(table)
+        log_emission = jnp.where(told & (truth == 0), IMPOSSIBLE, log_emission)
         weight = within.astype(log_emission.dtype)
         beliefs = chains.forward_backward(log_initial, log_transition, log_emission, first, weight)
         log_density = (jnp.broadcast_to(prior, log_confusion.shape) * log_confusion).sum()

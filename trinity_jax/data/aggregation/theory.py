@@ -101,12 +101,17 @@ def information(
 
 def bound(error: ScalarLike, redundancy: ScalarLike) -> Scalar:
     """Prediction A for workers who all err alike: sqrt(r) / (1 - 2 beta(r))."""
-    return jnp.sqrt(redundancy) / information_one_coin(error, redundancy)
+    return bound_of(information_one_coin(error, redundancy), redundancy)
 
 
 def bound_hammer_spammer(quality: ScalarLike, redundancy: ScalarLike) -> Scalar:
     """Prediction A for hammers and spammers: sqrt(r) / (1 - (1 - gamma)^r)."""
-    return jnp.sqrt(redundancy) / information_hammer_spammer(quality, redundancy)
+    return bound_of(information_hammer_spammer(quality, redundancy), redundancy)
+
+
+def bound_of(information: ScalarLike, redundancy: ScalarLike) -> Scalar:
+    """Prediction A for workers of whom omega(r) is known, 1 - 2 beta(r) for two classes."""
+    return jnp.sqrt(jnp.asarray(redundancy)) / information
 
 
 def efficiency(information: ScalarLike, redundancy: ScalarLike) -> Scalar:

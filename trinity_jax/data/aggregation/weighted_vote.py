@@ -12,6 +12,8 @@ in turn do not lower
 
     mean_t  w[worker_t] x_t - w[worker_t]^2 / 2
 
+A worker's history enters s as pseudo-counts of right and wrong labels, scalars or [worker].
+
 Of tied labels h is the first, and the posterior is the same for all of them. Sums of weights that
 differ by no more than rounding are tied, so the order of rows does not matter.
 
@@ -43,21 +45,23 @@ class State(NamedTuple):
     num_rounds: Int[Array, ""]
 
 
-def wawa(dims: Dims) -> EM:
+def wawa(dims: Dims, right=0.0, wrong=0.0) -> EM:
     """Worker agreement with aggregate: shares of the votes, weighted by agreement with them.
 
-    The posterior is the share of the weight that voted for a label.
+    The posterior is the share of the weight that voted for a label. Further rounds change nothing.
     """
 
     def weigh(state, table):
-        del state
-        skill = agreement(table, dims, _winners(jnp.log(soft_vote(table, dims))))
+        skill = agreement(
+            table, dims, _winners(state.log_posterior), right, wrong
+        )  # at first soft votes
+        skill = jnp.where(state.num_rounds > 0, state.weight, skill)
         return skill, skill
 
-    return _votes(dims, weigh, _log_share)
+    return _votes(dims, weigh, _log_share, right + wrong)
 
 
-def zero_based_skill(dims: Dims) -> EM:
+def zero_based_skill(dims: Dims, right=0.0, wrong=0.0) -> EM:
     """Wawa repeated, at a rate that starts at 1 and is halved every 20 rounds.
 
     crowd-kit takes 100 rounds whether or not anything changes.
@@ -65,13 +69,13 @@ def zero_based_skill(dims: Dims) -> EM:
 
     def weigh(state, table):
         rate = jnp.exp2(-((state.num_rounds + 1) // 20).astype(state.weight.dtype))
-        skill = agreement(table, dims, _winners(state.log_posterior))
+        skill = agreement(table, dims, _winners(state.log_posterior), right, wrong)
         return state.weight + rate * (skill - state.weight), skill
 
-    return _votes(dims, weigh, _log_share)
+    return _votes(dims, weigh, _log_share, right + wrong)
 
 
-def iwmv(dims: Dims) -> EM:
+def iwmv(dims: Dims, right=0.0, wrong=0.0) -> EM:
     """Iterative weighted majority voting: workers worse than chance vote against their label.
 
     The weights are log-odds of a one-coin worker linearised at chance, but for a factor K / (K - 1)
@@ -80,10 +84,13 @@ def iwmv(dims: Dims) -> EM:
     scale = dims.labels / max(dims.labels - 1, 1)
 
     def weigh(state, table):
-        weight = dims.labels * agreement(table, dims, _winners(state.log_posterior)) - 1
+        weight = (
+            dims.labels * agreement(table, dims, _winners(state.log_posterior), right, wrong) - 1
+        )
         return weight, weight
 
-    return _votes(dims, weigh, lambda table, dims, weight: log_vote(table, dims, scale * weight))
+    answer = lambda table, dims, weight: log_vote(table, dims, scale * weight)
+    return _votes(dims, weigh, answer, right + wrong)
 
 
 def log_vote(
@@ -118,8 +125,11 @@ def _winners(log_posterior: Float[Array, "item label"]) -> Float[Array, "item la
     )
 
 
-def _votes(dims: Dims, weigh, answer) -> EM:
-    """The EM of `weigh(state, table) -> (w, mean x)`, [worker], and `answer(table, dims, w)`."""
+def _votes(dims: Dims, weigh, answer, history) -> EM:
+    """The EM of `weigh(state, table) -> (w, mean x)`, [worker], and `answer(table, dims, w)`.
+
+    The objective counts the labels of a worker's history, so many, beside those of the table.
+    """
 
     def init(key, table, /):
         del key
@@ -131,7 +141,8 @@ def _votes(dims: Dims, weigh, answer) -> EM:
         del key
         weight, reward = weigh(state, table)
         log_posterior = answer(table, dims, weight)
-        merit = (table.weight * (weight * reward - weight**2 / 2)[table.worker]).sum()
+        count = jnp.zeros_like(weight).at[table.worker].add(table.weight) + history
+        merit = (count * (weight * reward - weight**2 / 2)).sum()
         change = largest_change(log_posterior, state.log_posterior)
         info = Info(merit / table.weight.sum(), change)
         return State(log_posterior, weight, state.num_rounds + 1), info
