@@ -80,9 +80,11 @@ def headline(errors: dict, match: str) -> dict:
 def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
     """The talk's claims: what is claimed, whether it was shown again (None: undecided), numbers."""
     found = summary["headline"]
+    verdicts: list = []
+    if "labelme" in found:
+        return [*_claims_of_people(found)]
     if "once_against_thrice" not in found:
-        return []
-    verdicts = []
+        return verdicts
     for workers, by_quality in found["once_against_thrice"].items():
         for quality, once in by_quality.items():
             where = f"{workers.replace('_', ' ')} workers of quality {quality}"
@@ -100,6 +102,23 @@ def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
                     (f"MBEM is 5 points better than majority vote: {where}", verdict, numbers)
                 )
     return verdicts
+
+
+def _claims_of_people(found: dict):
+    """The claims where people have labelled: MBEM's gain over votes, and one label against two."""
+    for vote in ("hard_vote", "soft_vote"):
+        ours, theirs = (found["labelme"].get(name) for name in ("mbem", vote))
+        if ours and theirs:
+            gain = 100 * (ours["mean"] - theirs["mean"])
+            claim = f"MBEM is 5 points better than the {vote.replace('_', ' ')}"
+            yield claim, bool(gain >= 5), f"accuracy, MBEM less the vote: {gain:.1f} points"
+    for name, forms in found["labelme_budget"].items():
+        gain = forms["paired"]
+        if gain and name in ("hard_vote", "mbem"):
+            low, high = gain["interval"] or (-np.inf, np.inf)
+            verdict = True if low > 0 else False if high < 0 else None
+            claim = f"Labelling once beats twice, labels by people: {name.replace('_', ' ')}"
+            yield claim, verdict, f"accuracy once minus twice: {_points(gain, 100)} points"
 
 
 def _points(form: dict, scale: float) -> str:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import crowdsourcing, labelme
+from experiments import crowdsourcing, crowdsourcing_report, labelme
 from trinity_jax.compute import program
 
 
@@ -90,3 +90,15 @@ def test_a_typo_is_answered_with_the_nearest_method(folder, main, tmp_path):
     status, _, err = main(*words)
     assert status == 2
     assert "did you mean 'raykar'?" in err
+
+
+def test_claims_of_people():
+    """MBEM's gain over votes, and one label against two; what was not run claims nothing."""
+    form = lambda mean, low, high: {"mean": mean, "interval": [low, high], "n": 10}
+    accuracy = {"hard_vote": form(0.8, 0.79, 0.81), "mbem": form(0.86, 0.85, 0.87)}
+    budget = {"mbem": {"paired": form(0.01, 0.0, 0.02)}, "clean": {"paired": form(0.1, 0.1, 0.1)}}
+    budget["hard_vote"] = {"paired": form(0.02, 0.01, 0.03)}
+    found = {"headline": {"labelme": accuracy, "labelme_budget": budget}}
+    verdicts = {claim: verdict for claim, verdict, _ in crowdsourcing_report.claims(found)}
+    assert list(verdicts.values()) == [True, None, True]
+    assert "hard vote" in next(iter(verdicts))

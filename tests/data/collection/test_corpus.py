@@ -43,6 +43,8 @@ def test_vocabulary_is_of_the_pool_frequent_words_first():
     small = corpus.vocabulary([["Rome", "rome", "b"]], min_count=2, lower=True)
     assert small.words == ("", "", "rome")
     assert "R" in small.chars
+    more = corpus.vocabulary([["b", "a"]], min_count=2, with_vectors=("rare", "a", "b", ""))
+    assert more.words == ("", "", "a", "b", "rare")
     assert corpus.vocabulary([]) == (("", ""), ("",) * 4, False)
 
 

@@ -206,6 +206,17 @@ def test_features_are_those_of_each_sentence(model, arrays):
         assert found["fixed"][place, 6:].sum() == pytest.approx(1)
 
 
+def test_words_that_nobody_labelled_are_unknown_unless_they_have_vectors(arrays):
+    forms, buckets = arrays
+    labelled = jnp.asarray(np.arange(SIZE) == 3)
+    words = ENCODED.vocabulary.words
+    has_vector = jnp.asarray([word == "cat" for word in words])
+    found = jax.jit(reading.understood)(forms, buckets, labelled, has_vector).word
+    for form, string in enumerate(ENCODED.strings):
+        kept = string in {*TRAIN[3].tokens, "cat", ""} and string in words
+        assert found[form] == (forms.word[form] if kept else 1), string
+
+
 def test_words_of_no_labelled_sentence_keep_their_vectors(model, arrays, trained):
     """Their rows are not even read; all others move."""
     start = model.init(jax.random.key(0))
