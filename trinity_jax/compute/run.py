@@ -171,7 +171,8 @@ class Run:
         """
         if start == total:
             return None
-        announce = "compiling (up to a minute the first time; later runs find it in the cache)"
+        announce = "compiling (up to a minute the first time; later runs find it in the cache), "
+        announce += f"then round {start + 1} of {total}"
         with self.phase("compile", announce):
             return function.lower(*arguments).compile()
 
