@@ -63,13 +63,13 @@ def genres(corpus, rows) -> dict:
     return found
 
 
-def draw(test: curves.Curves, headline: dict, more: dict, title: str, directory) -> None:
+def draw(test: curves.Curves, headline: dict, more: dict, data: str, directory) -> None:
     """All panels: what `report` has found, from the summary's entries."""
     columns = 3 if more["genres"] else 2
     figure, axes = figures.plt.subplots(1, columns, figsize=(4.5 * columns, 3.8))
     colour = {name: figures.COLOURS[i % 10] for i, name in enumerate(test)}
     f1_panel(axes[0], test, headline, more, colour)
-    axes[0].set_title(("synthetic: " if more["synthetic"] else "") + title)
+    axes[0].set_title(title(data, more["synthetic"]))
     for name, of_round in more["sentence_length"].items():
         figures.curve(axes[1], of_round, label(name), colour[name])
     axes[1].set(xlabel="round", ylabel="words a sentence asked")
@@ -94,10 +94,12 @@ def f1_panel(axes, test, headline, more, colour) -> None:
         for rounds in more["shallow"].get(name, {}).values():
             words, score = np.array(rounds).T
             axes.plot(100 * words / total, score, ":", color=colour[name], linewidth=1)
-    lines = {"deep": ("f1_full", "-", "bottom"), "shallow": ("f1_shallow_full", "--", "top")}
-    for kind, (key, style, side) in lines.items():
+    lines = {"deep": ("f1_full", "-"), "shallow": ("f1_shallow_full", "--")}
+    top = max(headline[key]["mean"] for key, _ in lines.values() if headline[key])
+    for kind, (key, style) in lines.items():
         if headline[key]:
             height = headline[key]["mean"]
+            side = "bottom" if height == top else "top"
             axes.axhline(height, color="black", linewidth=1, linestyle=style)
             axes.annotate(
                 f"{kind}, all words",
@@ -115,7 +117,13 @@ def f1_panel(axes, test, headline, more, colour) -> None:
         "paper's marks: passes shallow; 99 % of deep (full)",
         ylabel="test F1",
     )
-    axes.legend(loc="lower right", fontsize=7)
+    axes.legend(loc="lower right", fontsize=7, bbox_to_anchor=(1, 0.05))
+
+
+def title(data: str, synthetic: bool) -> str:
+    """What was read, without the folders above."""
+    kind, _, path = data.partition(":")
+    return ("synthetic: " if synthetic else "") + f"{kind}:{pathlib.Path(path).name}"
 
 
 def genre_panel(axes, shares) -> None:
@@ -150,8 +158,7 @@ def panels(preset: str, config: Config, options: program.Options) -> None:
         summary = json.loads((run / "summary.json").read_text())
         colour = {name: figures.COLOURS[i % 10] for i, name in enumerate(test)}
         f1_panel(panel, test, summary["headline"], summary, colour)
-        made = "synthetic: " if summary["synthetic"] else ""
-        panel.set_title(made + pathlib.Path(summary["data"]).name)
+        panel.set_title(title(summary["data"], summary["synthetic"]))
     directory = pathlib.Path(options.out or "runs/ner_figure")
     directory.mkdir(parents=True, exist_ok=True)
     figures.save(figure, directory)
