@@ -203,6 +203,7 @@ def test_restart_keeps_nothing_of_another_run(tmp_path):
 def test_vectors_say_how_wide_the_embedding_is(call, tmp_path):
     (tmp_path / "vectors.txt").write_text("the 1 2\nof 3 4\n")
     words = [*TINY, "--strategies", "random", "--vectors", str(tmp_path / "vectors.txt")]
+    words += ["--seeds", "1", "--shallow-seeds", "0"]
     assert call([*words, "--out", str(tmp_path / "out")]) == 0
 
 
