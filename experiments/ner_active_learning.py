@@ -40,7 +40,7 @@ class Config:
     # What to read: grammar:en, grammar:zh, iob2:DIR, conll:DIR, ontonotes:DIR or tfds:NAME.
     data: str = "grammar:en"
     language: str = ""  # of ontonotes:DIR, where it has several
-    vectors: str = ""  # word vectors to start from: GloVe or word2vec text, or npy and tsv (random)
+    vectors: str = ""  # word vectors to start from: GloVe, word2vec, or npy and tsv (random)
     start: str = "random"  # who asks in the first round, for all strategies: random or typiclust
     fractions: tuple[float, ...] = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
     rule: str = "until"  # what the budget means: until, under or fit

@@ -35,6 +35,13 @@ def pair(name, pattern, **files):
     return Bad(name, usual | {f"v.{end}": files[end] for end in files}, pattern, "{}")
 
 
+def binary(rows=TABLE, words=("the", "Rome", "west"), between=b"\n", count=3):
+    """word2vec's bytes; some programs end a row with a new line, others do not."""
+    pairs = zip(words, np.asarray(rows, "<f4"), strict=True)
+    body = b"".join(word.encode() + b" " + row.tobytes() + between for word, row in pairs)
+    return f"{count} {len(rows[0])}\n".encode() + body
+
+
 BAD = [
     text("empty", "", ": expected lines of a word and numbers, found none"),
     text("header only", "0 3\n", ": expected lines of a word and numbers, found none"),
@@ -57,6 +64,16 @@ BAD = [
     text("promised less", "2 3\n" + GLOVE, ": expected the 2 words that line 1 promises, found 3"),
     text("other width", "3 4\n" + GLOVE, ", line 2: expected a word and 4 numbers, found 4 fields"),
     text("no width", "3 0\n" + GLOVE, ", line 2: expected a word and 1 numbers"),
+    text("bytes cut", binary()[:-3], ", word 3 of 3: expected a word and 3 float32.*end of"),
+    text("bytes promise more", binary(count=4), ", word 4 of 4: .*found the end of the file"),
+    text("bytes promise less", binary(count=2), ": expected the 2 words that line 1 promises"),
+    text("bytes without a word", binary(words=["a", "", "b"]), ", word 2 of 3: .*found no word"),
+    text(
+        "bytes not finite",
+        binary(TABLE + np.array([0, -np.inf, 0])),
+        ", word 1 of 3: .*finite.*found -inf",
+    ),
+    text("bytes not UTF-8", binary().replace(b"Rome", b"\xe9"), ", word 2 of 3: .*in UTF-8"),
     text("not gzip", b"\x1f\x8b", r", line 1: .*0x8b"),
     Bad("gzip in name only", {"v.gz": b"the 1 2\n"}, r"/v\.gz: cannot be read", "{}/v.gz"),
     Bad("gzip cut", {"v.gz": gzip.compress(b"the 1\n")[:-9]}, r"/v\.gz: cannot be", "{}/v.gz"),
@@ -112,6 +129,27 @@ def test_text(tmp_path, name, file):
     few = sources.vectors(f"{tmp_path}/{file}", only={"rome", "Rome", "WEST"})
     check(few, {"Rome": 0, "west": 1}, TABLE[1:])
     check(sources.vectors(f"{tmp_path}/{file}", only=()), {}, TABLE[:0])
+
+
+@pytest.mark.parametrize("between", [b"\n", b""])
+@pytest.mark.parametrize("file", ["v.bin", "v.bin.gz"])
+def test_bytes(tmp_path, file, between):
+    content = binary(between=between)
+    write(tmp_path, {file: gzip.compress(content) if file.endswith("gz") else content})
+    check(sources.vectors(f"{tmp_path}/{file}"))
+    check(
+        sources.vectors(f"{tmp_path}/{file}", only={"rome", "WEST"}),
+        {"Rome": 0, "west": 1},
+        TABLE[1:],
+    )
+
+
+def test_bytes_of_many_words(tmp_path):
+    table = np.random.default_rng(0).normal(size=(40_000, 50)).astype(np.float32)
+    words = [f"词{row}" for row in range(len(table))]
+    write(tmp_path, {"v": binary(table, words, b"", len(table))})
+    read = sources.vectors(str(tmp_path / "v"), only=words[::7])
+    check(read, {word: row for row, word in enumerate(words[::7])}, table[::7])
 
 
 def test_words_of_glove(tmp_path):

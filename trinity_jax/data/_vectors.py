@@ -1,12 +1,17 @@
-"""Word vectors: text of GloVe or word2vec, or rows in NumPy's format with a table of words.
+"""Word vectors: text of GloVe, text or bytes of word2vec, or rows in NumPy's format.
 
     WORD NUMBER NUMBER ...    a line a word, between single spaces; words of GloVe may hold spaces
     COUNT DIM                 word2vec's first line; GloVe has none
+
+The other format of word2vec has the same first line, then a word, a space and DIM float32 numbers
+in little-endian bytes, COUNT times. Rows in NumPy's format have a table of words beside them.
 
 Files are not trusted: memory grows with the rows that are kept, and a header is only compared.
 """
 
 import array
+import codecs
+import contextlib
 import gzip
 import math
 import os
@@ -14,13 +19,14 @@ import pathlib
 import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from trinity_jax.data import _arrays, _files, _tables
 from trinity_jax.types import InputError
 
+CHUNK = 1 << 20  # bytes; also the longest word
 MAX_VALUES = 1 << 30  # 4 GiB; more is a mistake, or is read with `only`
 HEADER = re.compile(b"[0-9]{1,12} [1-9][0-9]{0,5}")
 ROW = re.compile("[0-9]{1,9}")
@@ -38,7 +44,7 @@ def read(path: pathlib.Path, only: Collection[str] | None) -> Vectors:
     wanted = None if only is None else {form for word in only for form in _forms(word)}
     if os.path.isdir(path):
         return _folder(_files.folder("vectors", str(path)), wanted)
-    return _text(path, wanted)
+    return _binary(path, wanted) if _is_binary(path) else _text(path, wanted)
 
 
 def rows(vectors: Vectors, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -121,8 +127,61 @@ def _is_number(pieces: list[bytes]) -> bool:
         return False
 
 
-def _extreme(row: array.array) -> float:
+def _extreme(row: array.array | list[float]) -> float:
     return next(value for value in row if not math.isfinite(value))
+
+
+def _is_binary(path: pathlib.Path) -> bool:
+    """Tells whether a header is there and what follows it is no line of text."""
+    with _opened(path) as stream:
+        header = stream.readline(64).rstrip(b"\r\n ")
+        start = stream.read(CHUNK) if HEADER.fullmatch(header) else b""
+    if not start:
+        return False
+    dim = int(header.split()[1])
+    with contextlib.suppress(ValueError):
+        if list(map(float, start.partition(b"\n")[0].split(b" ")[-dim:])):
+            return False
+    numbers = start.partition(b" ")[2][: 4 * dim]
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(numbers)
+        return any(char < " " and char not in "\t\r\n" for char in text)
+    except UnicodeDecodeError:
+        return True
+
+
+def _binary(path: pathlib.Path, wanted: set[str] | None) -> Vectors:
+    """Reads word2vec's bytes; rows of words that are not wanted are stepped over."""
+    words: dict[str, int] = {}
+    kept = bytearray()
+    with _opened(path) as stream:
+        count, dim = map(int, stream.readline(64).split())
+        held, place, expected = b"", 0, f"a word and {dim} float32 numbers"
+        for number in range(1, count + 1):
+            where = f"{path}, word {number} of {count}"
+            if len(held) - place < CHUNK + 4 * dim:
+                held, place = held[place:] + stream.read(2 * CHUNK + 4 * dim), 0
+            end = held.find(b" ", place, place + CHUNK) + 1
+            if not end or len(held) < end + 4 * dim:
+                raise InputError(f"{where}: expected {expected}, found the end of the file")
+            word, place = held[place : end - 1].lstrip(b"\n"), end + 4 * dim
+            if (wrong := _tables.wrong_bytes(word)) or not word:
+                raise InputError(f"{where}: expected {expected}{wrong or ', found no word'}")
+            name = word.decode()
+            if name in words or (wanted is not None and name not in wanted):
+                continue
+            row = np.frombuffer(held, "<f4", dim, end)
+            if not np.isfinite(row).all():
+                raise InputError(
+                    f"{where}: expected finite numbers, found {_extreme(row.tolist())}"
+                )
+            words[name] = len(words)
+            kept += row.tobytes()
+            if len(kept) > 4 * MAX_VALUES:
+                raise InputError(f"{where}: expected at most {MAX_VALUES} numbers, found more")
+        if (held[place:] + stream.read(CHUNK)).strip(b"\n"):
+            raise InputError(f"{path}: expected the {count} words that line 1 promises, found more")
+    return Vectors(words, np.frombuffer(kept, "<f4").astype(np.float32).reshape(-1, dim))
 
 
 def _folder(path: pathlib.Path, wanted: set[str] | None) -> Vectors:
@@ -154,8 +213,14 @@ def _only(folder: pathlib.Path, ends: tuple[str, ...]) -> pathlib.Path:
 
 
 def _lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
-    """Yields the lines of a file, gzipped if it is called so, with their numbers."""
-    with _files.opened(path, EOFError, zlib.error) as file:
-        stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+    """Yields the lines of a file with their numbers."""
+    with _opened(path) as stream:
         for start, lines in _tables.numbered_lines(stream):
             yield from enumerate(lines, start)
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[IO[bytes]]:
+    """A file to read, inflated if it is called .gz."""
+    with _files.opened(path, EOFError, zlib.error) as file:
+        yield gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
