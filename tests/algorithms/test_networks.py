@@ -157,7 +157,21 @@ def test_unknown_name():
         network("resnet", LABELS)
     assert str(error.value) == (
         "unknown network 'resnet': did you mean 'resnet20'? "
-        "(known: softmax, mlp, convnet, resnet20)"
+        "(known: softmax, mlp, convnet, resnet20, resnet18)"
     )
     with pytest.raises(InputError, match=r"unknown network 'vgg': did you mean 'convnet'"):
         network("vgg", LABELS)
+
+
+@pytest.mark.parametrize(("stem", "window"), [("cifar", 3), ("imagenet", 7)])
+def test_the_eighteen_layers(stem, window):
+    """Seventeen convolutions on the way and the output; shortcuts where channels change."""
+    net = network("resnet18", 1000, stem=stem)
+    params, _ = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    kernels = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
+    assert sum(shape[0] == 3 for shape in kernels) == 16 + (window == 3)
+    assert sum(shape[0] == 1 for shape in kernels) == 3
+    assert (window, window, 3, 64) in kernels
+    assert 11_100_000 < count(params) < 11_800_000
+    with pytest.raises(ValueError, match="expected the stem cifar or imagenet, found x"):
+        network("resnet18", 10, stem="x")

@@ -18,6 +18,7 @@ from trinity_jax.algorithms.training import (
     begin,
     nesterov,
     predict,
+    resized_crop,
     shift_and_mirror,
     train,
 )
@@ -259,3 +260,23 @@ def test_augmentation_shifts_and_mirrors_and_does_nothing_else():
     assert {kind[0] for kind in seen} == {kind[1] for kind in seen} == set(range(5))
     assert {kind[2] for kind in seen} == {1, -1}
     assert len(seen) > 30  # each image in a way of its own
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_parts_of_images_at_full_size(dtype):
+    """A ramp stays a ramp, within its bounds; half are mirrored; constants stay."""
+    ramp = np.repeat(np.linspace(0, 255, 16)[None, :, None, None], 12, 2).astype(dtype)
+    images = jnp.asarray(np.repeat(ramp, 64, 0))
+    made = np.asarray(resized_crop(jax.random.key(0), images), float)
+    assert made.shape == images.shape
+    rise = np.diff(made[..., 0], axis=1)
+    assert (rise >= -1e-3).all()  # rows are not turned
+    assert made.min() >= 0
+    assert made.max() <= 255
+    assert np.ptp(made[:, -1, 0, 0] - made[:, 0, 0, 0]) > 10  # parts differ
+    turned = np.swapaxes(np.asarray(images), 1, 2)
+    slopes = np.asarray(resized_crop(jax.random.key(1), jnp.asarray(turned)), float)
+    down = (slopes[:, 0, -1, 0] < slopes[:, 0, 0, 0]).mean()
+    assert 0.25 < down < 0.75
+    flat = jnp.full((3, 8, 8, 1), 7, dtype)
+    np.testing.assert_allclose(resized_crop(jax.random.key(2), flat), flat, rtol=1e-5)

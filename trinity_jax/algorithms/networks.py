@@ -8,7 +8,8 @@ are divided by 255, so that they lie in [0, 1]; floats are taken as they are.
 in the variant that the authors of
     A. Khetan, Z. C. Lipton, A. Anandkumar. Learning from noisy singly-labeled data. ICLR 2018.
 trained: batch normalisation (without a scale) on the input, projected shortcuts at the start of all
-three stages, Gaussian weights of variance 2 / fan-in.
+three stages, Gaussian weights of variance 2 / fan-in. `resnet18` is the larger one of He et al. as
+MXNet's Gluon has it (`resnet18_v2`), with weights of variance 2 / (fan-in + fan-out).
 """
 
 import functools
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 from trinity_jax.algorithms.convolution import conv
 from trinity_jax.types import lookup
 
+GLOROT = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
 HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
@@ -46,12 +48,13 @@ class Conv(nn.Module):
     window: int = 3
     stride: int = 1
     use_bias: bool = False
+    begin: Callable = HE
 
     @nn.compact
     def __call__(self, x):
         shape = (self.window, self.window, x.shape[-1], self.channels)
         pad = (self.window // 2, self.window // 2)
-        y = conv(x, self.param("kernel", HE, shape), self.stride, (pad, pad))
+        y = conv(x, self.param("kernel", self.begin, shape), self.stride, (pad, pad))
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (1, 1, 1, self.channels))
         return y
@@ -141,7 +144,43 @@ def resnet20(num_labels: int) -> Network:
     return pure(forward)
 
 
-NETWORKS = {f.__name__: f for f in (softmax, mlp, convnet, resnet20)}
+def resnet18(num_labels: int, stem: str = "cifar") -> Network:
+    """Pre-activation ResNet: four stages of two units, of 64, 128, 256 and 512 channels.
+
+    Args:
+      num_labels: classes.
+      stem: "cifar", a 3x3 convolution; or "imagenet", which leaves a quarter of the resolution: 7x7
+        with stride 2, then maxima of 3x3 with stride 2.
+    """
+    if stem not in ("cifar", "imagenet"):
+        raise ValueError(f"expected the stem cifar or imagenet, found {stem}")
+
+    def forward(x, train):
+        norm = functools.partial(
+            nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5
+        )
+        convolve = functools.partial(Conv, begin=GLOROT)
+        x = norm(use_scale=False, use_bias=False)(x)
+        if stem == "cifar":
+            x = convolve(64)(x)
+        else:
+            x = nn.relu(norm()(convolve(64, window=7, stride=2)(x)))
+            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        for stage, channels in enumerate((64, 128, 256, 512)):
+            for unit in range(2):
+                stride = 2 if stage and not unit else 1
+                h = nn.relu(norm()(x))
+                narrow = channels != x.shape[-1]
+                shortcut = convolve(channels, window=1, stride=stride)(h) if narrow else x
+                h = convolve(channels, stride=stride)(h)
+                x = shortcut + convolve(channels)(nn.relu(norm()(h)))
+        x = nn.relu(norm()(x)).mean(axis=(1, 2))
+        return nn.Dense(num_labels, kernel_init=GLOROT)(x)
+
+    return pure(forward)
+
+
+NETWORKS = {f.__name__: f for f in (softmax, mlp, convnet, resnet20, resnet18)}
 
 
 def network(name: str, num_labels: int, **hyper) -> Network:

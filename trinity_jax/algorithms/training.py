@@ -38,6 +38,11 @@ class Examples(NamedTuple):
     existing: Int[Array, ""] | int
 
 
+def constant(progress):
+    """The learning rate as it is."""
+    return jnp.ones_like(progress)
+
+
 def linear_decay(progress):
     """Learning rate falling to zero; `progress` is the share of training done."""
     return 1 - progress
@@ -48,7 +53,7 @@ def two_drops(progress):
     return jnp.where(progress < 2 / 3, 1.0, jnp.where(progress < 5 / 6, 0.1, 0.01))
 
 
-SCHEDULES: dict[str, Callable] = {f.__name__: f for f in (linear_decay, two_drops)}
+SCHEDULES: dict[str, Callable] = {f.__name__: f for f in (constant, linear_decay, two_drops)}
 
 
 class Recipe(NamedTuple):
@@ -60,6 +65,8 @@ class Recipe(NamedTuple):
       learning_rate: from the share of training done, in [0, 1).
       batch_size: examples a step; the last batch of an epoch may be partly empty.
       augment: `(key, batch of inputs) -> batch of inputs`, or None.
+      loss: `(logits, target, weight) -> loss` of a batch.
+      revise: `(logits, target) -> target`, what targets are after a visit, or None: as before.
     """
 
     network: Network
@@ -67,6 +74,8 @@ class Recipe(NamedTuple):
     learning_rate: Callable[[Array], Array]
     batch_size: int
     augment: Callable[[PRNGKey, Array], Array] | None = None
+    loss: Callable[..., Float[Array, ""]] = weighted_cross_entropy
+    revise: Callable[[Array, Array], Array] | None = None
 
 
 def nesterov(
@@ -93,6 +102,22 @@ def nesterov(
     )
     rate = lambda progress: learning_rate * decay(progress)
     return Recipe(network, optimiser, rate, batch_size, shift_and_mirror if augment else None)
+
+
+def adam(
+    network: Network, learning_rate: float, batch_size: int, schedule: str = "constant"
+) -> Recipe:
+    """Adam on gradients whose elements are clipped at 2.
+
+    Args:
+      network: what to train.
+      learning_rate: at the start.
+      batch_size: examples a step.
+      schedule: how the learning rate falls, a name in `SCHEDULES`.
+    """
+    decay = SCHEDULES[schedule]
+    optimiser = optax.chain(optax.clip(2.0), optax.scale_by_adam(), optax.scale(-1))
+    return Recipe(network, optimiser, lambda done: learning_rate * decay(done), batch_size)
 
 
 def begin(key: PRNGKey, recipe: Recipe, inputs: Array) -> State:
@@ -123,13 +148,13 @@ def train(
     Returns:
       The new state, and the mean loss of the last epoch (0 where there was none).
     """
-    network, optimiser, learning_rate, batch_size, augment = recipe
+    network, optimiser, learning_rate, batch_size, augment, loss_of, revise = recipe
     num_items = examples.row.shape[0]
     steps = (examples.existing + batch_size - 1) // batch_size
 
     def loss(params, stats, inputs, target, weight):
         logits, stats = network.train(params, stats, inputs)
-        return weighted_cross_entropy(logits, target, weight), stats
+        return loss_of(logits, target, weight), (stats, logits)
 
     def one_epoch(epoch, carry):
         key_order, key_augment = jax.random.split(jax.random.fold_in(key, epoch))
@@ -137,26 +162,30 @@ def train(
         order = jnp.argsort(jnp.where(jnp.arange(num_items) < examples.existing, lottery, 2.0))
 
         def one_step(step, carry):
-            (params, stats, opt), total = carry
+            (params, stats, opt), targets, total = carry
             place = step * batch_size + jnp.arange(batch_size)
             chosen = order[place % examples.existing]
             weight = jnp.where(place < examples.existing, examples.weight[chosen], 0)
             inputs = examples.inputs[examples.row[chosen]]
             if augment is not None:
                 inputs = augment(jax.random.fold_in(key_augment, step), inputs)
-            (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(
-                params, stats, inputs, examples.target[chosen], weight
+            target = targets[chosen]
+            (value, (stats, logits)), gradient = jax.value_and_grad(loss, has_aux=True)(
+                params, stats, inputs, target, weight
             )
+            if revise is not None:
+                targets = targets.at[chosen].set(revise(logits, target))
             update, opt = optimiser.update(gradient, opt, params)
             rate = learning_rate((epoch * steps + step) / (epochs * steps))
             params = jax.tree.map(lambda p, u: p + rate * u, params, update)
-            return State(params, stats, opt), total + value
+            return State(params, stats, opt), targets, total + value
 
-        return jax.lax.fori_loop(0, steps, one_step, (carry[0], jnp.zeros(())))
+        return jax.lax.fori_loop(0, steps, one_step, (*carry[:2], jnp.zeros(())))
 
     first, last, parts = part
-    state, total = jax.lax.fori_loop(
-        first * epochs // parts, last * epochs // parts, one_epoch, (state, jnp.zeros(()))
+    start = (state, examples.target, jnp.zeros(()))
+    state, _, total = jax.lax.fori_loop(
+        first * epochs // parts, last * epochs // parts, one_epoch, start
     )
     return state, total / jnp.maximum(steps, 1)
 
@@ -191,3 +220,38 @@ def shift_and_mirror(key: PRNGKey, images: Array, pad: int = 4) -> Array:
     columns = jnp.where(mirrored, columns[:, ::-1], columns)
     example = jnp.arange(count)[:, None, None]
     return padded[example, rows[:, :, None], columns[:, None, :]]
+
+
+def resized_crop(key: PRNGKey, images: Array, least: float = 0.3) -> Array:
+    """Random parts of images, brought back to full size; half of them mirrored.
+
+    Args:
+      key: of the parts.
+      images: `[batch, height, width, channel]`.
+      least: smallest share of the area; the aspect is between 3/4 and 4/3.
+
+    Returns:
+      Images of the same shape and type, between whose pixels is interpolated linearly.
+    """
+    count, *size, _ = images.shape
+    key_area, key_aspect, key_corner, key_mirror = jax.random.split(key, 4)
+    area = jax.random.uniform(key_area, (count,), minval=least)
+    aspect = jnp.exp(jax.random.uniform(key_aspect, (count,), minval=-1, maxval=1) * jnp.log(4 / 3))
+    share = jnp.stack([jnp.sqrt(area / aspect), jnp.sqrt(area * aspect)])  # of height and width
+    share = jnp.minimum(share, 1.0)
+    corner = jax.random.uniform(key_corner, (2, count)) * (1 - share)
+    mirrored = jax.random.bernoulli(key_mirror, 0.5, (count, 1, 1))
+    rows, columns = (_between(n, corner[i], share[i]) for i, n in enumerate(size))
+    columns = jnp.where(mirrored, columns[:, ::-1], columns)
+    part = jnp.einsum("bph,bhwc,bqw->bpqc", rows, images.astype(jnp.float32), columns)
+    return jnp.round(part).astype(images.dtype) if images.dtype == jnp.uint8 else part
+
+
+def _between(size: int, corner: Array, share: Array) -> Float[Array, "batch to pixel"]:
+    """Weights of pixels along an axis of which a part is brought to full size."""
+    place = (jnp.arange(size)[None] + 0.5) * share[:, None] + corner[:, None] * size - 0.5
+    distance = jnp.clip(place, 0, size - 1)[..., None] - jnp.arange(size)[None, None]
+    return jnp.maximum(1 - jnp.abs(distance), 0)
+
+
+AUGMENTS = {"none": None, "shift": shift_and_mirror, "crop": resized_crop}

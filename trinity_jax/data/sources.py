@@ -3,6 +3,7 @@
     digits      1,797 handwritten digits of 8x8 pixels, part of scikit-learn
     npz:DIR     *_train*.npz and *_test*.npz with `images` and `labels` (or `fine`, `coarse`)
     idx:DIR     MNIST's four files, gzipped or not
+    tinyimagenet:DIR  the folders of Tiny ImageNet, JPEG files of 64x64 pixels
     tfds:NAME   a set of images or of tagged sentences of TensorFlow Datasets, without TensorFlow
     csv:DIR     label.csv (item,worker,label) and, if there, truth.csv (item,truth)
     labelme:DIR features, true labels and answers.txt, a line an item and a column a worker
@@ -11,7 +12,7 @@
     ontonotes:DIR  CoNLL-2012's *gold_conll files, as deep as they may be
     grammar:en  synthetic English sentences; grammar:zh: Chinese
 
-Word vectors, in text or NumPy's format, are read by `vectors`.
+Word vectors are read by `vectors`, hierarchies of classes by `hierarchy`.
 
 Learning curves come from a file of their own, see `curves`.
 
@@ -21,7 +22,7 @@ line where there is one, what was expected and what was found. Files are not tru
 
 import os
 import pathlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,11 +33,13 @@ from trinity_jax.data import (
     _curves,
     _files,
     _grammar,
+    _hierarchies,
     _labelme,
     _ontonotes,
     _sentences,
     _tables,
     _tfds,
+    _tinyimagenet,
     _vectors,
 )
 from trinity_jax.data._sentences import Corpus
@@ -88,13 +91,15 @@ class CrowdFeatures(NamedTuple):
     labels: tuple[str, ...]  # "0", "1", ...
 
 
-def images(source: str, *, prefix: str = "", target: str = "fine") -> Images:
+def images(source: str, *, prefix: str = "", target: str = "fine", size: int = 0) -> Images:
     """Reads labelled images.
 
     Args:
-      source: "digits", "npz:DIR", "idx:DIR" or "tfds:NAME".
+      source: "digits", "npz:DIR", "idx:DIR", "tinyimagenet:DIR" or "tfds:NAME".
       prefix: How the wanted files start where an npz folder holds several sets, e.g. "cifar100".
       target: Which labels of a set that has several, "fine" or "coarse".
+      size: Pixels a side that the images of tinyimagenet:DIR are reduced to; 0 leaves them as
+        they are.
 
     Returns:
       Training and test part; labels are indices into the class names.
@@ -108,7 +113,9 @@ def images(source: str, *, prefix: str = "", target: str = "fine") -> Images:
         raise InputError(f"{source}: expected a prefix with npz:DIR only, found {prefix!r}")
     if target != "fine" and kind not in ("npz", "tfds"):
         raise InputError(f"{source}: expected no target, there are no others, found {target!r}")
-    return reader(source, argument, prefix, target)
+    if size and kind != "tinyimagenet":
+        raise InputError(f"{source}: expected a size with tinyimagenet:DIR only, found {size}")
+    return reader(source, argument, prefix=prefix, target=target, size=size)
 
 
 def crowd(source: str) -> Crowd:
@@ -200,8 +207,8 @@ def vectors(path: str, only: Collection[str] | None = None) -> Vectors:
     """Reads word vectors.
 
     Args:
-      path: A file of GloVe's or word2vec's text, gzipped or not, or a folder with a `.npy` file of
-        rows and a `.tsv` or `.tsv.gz` file of WORD<TAB>ROW.
+      path: A file of GloVe's text, or word2vec's text or bytes, gzipped or not; or a folder with a
+        `.npy` file of rows and a `.tsv` or `.tsv.gz` file of WORD<TAB>ROW.
       only: Words that will be looked up; others are dropped while reading, to save memory.
 
     Returns:
@@ -214,6 +221,28 @@ def vectors(path: str, only: Collection[str] | None = None) -> Vectors:
     return _vectors.read(pathlib.Path(os.path.expanduser(path)), only)
 
 
+def hierarchy(source: str, labels: Sequence[str]) -> _hierarchies.Hierarchy:
+    """Reads a hierarchy of classes.
+
+    Args:
+      source: "digits", "cifar10", "cifar100" or "tinyimagenet", which are part of the package; a
+        file of JSON, `{"labels": [...], "parents": {node: [parent, ...]}}`, or CSV with the header
+        parent,child; or "wordnet:DIR", WordNet's noun files (by default Debian's), for names of
+        classes with all their senses, or the first with "wordnet-first:DIR", and for wnids.
+      labels: The names of the classes, in order.
+
+    Returns:
+      The labels, called as in the file where the data only has numbers, and the parents of nodes.
+
+    Raises:
+      InputError: An unknown source, files that are missing or not what they should be, or a
+        hierarchy that is not of these classes.
+    """
+    if not source.isprintable():
+        _split(source)
+    return _hierarchies.read(source, labels)
+
+
 def _split(source: str) -> tuple[str, str]:
     """Splits KIND:ARGUMENT; what is printable can be shown in one line and names no odd file."""
     if not source.isprintable():
@@ -222,9 +251,8 @@ def _split(source: str) -> tuple[str, str]:
     return kind, argument
 
 
-def _digits(source: str, argument: str, prefix: str, target: str) -> Images:
+def _digits(source: str, argument: str, **_) -> Images:
     """The digits, 16 grey levels spread over 0 to 255, 80 percent of each class for training."""
-    del prefix, target
     if argument:
         raise InputError(f"{source}: expected 'digits' alone, found {argument!r} after it")
     try:
@@ -240,17 +268,19 @@ def _digits(source: str, argument: str, prefix: str, target: str) -> Images:
     return _images(source, parts)
 
 
-def _npz(source: str, argument: str, prefix: str, target: str) -> Images:
+def _npz(source: str, argument: str, *, prefix: str, target: str, **_) -> Images:
     return _images(source, _arrays.npz(_files.folder(source, argument), prefix, target))
 
 
-def _idx(source: str, argument: str, prefix: str, target: str) -> Images:
-    del prefix, target
+def _idx(source: str, argument: str, **_) -> Images:
     return _images(source, _arrays.idx(_files.folder(source, argument)))
 
 
-def _tfds_images(source: str, argument: str, prefix: str, target: str) -> Images:
-    del prefix
+def _tiny_image_net(source: str, argument: str, *, size: int, **_) -> Images:
+    return _images(source, *_tinyimagenet.read(_files.folder(source, argument), size))
+
+
+def _tfds_images(source: str, argument: str, *, target: str, **_) -> Images:
     return _images(source, *_tfds.images(source, argument, target))
 
 
@@ -296,7 +326,13 @@ def _images(source: str, parts: list[_arrays.Part], names: tuple[str, ...] = ())
     return Images(source, train.images, train.labels, test.images, test.labels, names)
 
 
-IMAGES = {"digits": _digits, "npz": _npz, "idx": _idx, "tfds": _tfds_images}
+IMAGES: Mapping[str, Callable[..., Images]] = {
+    "digits": _digits,
+    "npz": _npz,
+    "idx": _idx,
+    "tinyimagenet": _tiny_image_net,
+    "tfds": _tfds_images,
+}
 CROWDS = {"csv": _csv}
 CROWD_FEATURES = {"labelme": _labelme_folder}
 SENTENCES: Mapping[str, Callable[[str, str, str], Corpus]] = {

@@ -1,0 +1,122 @@
+"""Images, what may be asked of them, and what it costs to label them all without a network."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trinity_jax.algorithms import networks, training
+from trinity_jax.data import sources
+from trinity_jax.data.collection import hierarchy
+from trinity_jax.types import InputError
+
+TABLES = {"digits": 0, "cifar10": 50_000, "cifar100": 50_000, "tinyimagenet": 100_000}  # images
+LEARNED = "learned"
+
+
+class Problem(NamedTuple):
+    """What the experiment works on."""
+
+    images: sources.Images
+    asked: hierarchy.Questions
+    covers: np.ndarray  # bool [question, label]
+    cost: np.ndarray  # float [question]
+    uniform_cost: float  # questions that label all training images, in a fixed order that splits
+
+
+def read(config, run) -> Problem:
+    """Images and questions, with what is odd about these said in words."""
+    with run.phase("load", f"reading {config.data}"):
+        how = {"prefix": config.prefix, "target": config.target, "size": config.image_size}
+        images = balanced(sources.images(config.data, **how), config.train_size)
+    table = config.hierarchy or _usual(config)
+    if table == LEARNED:
+        confusion = run.once("confusion", lambda: mixed_up(config, images).tolist())
+        parents = hierarchy.learned(np.array(confusion), images.labels)
+        asked = hierarchy.questions(images.labels, parents)
+    else:
+        asked = hierarchy.questions(*sources.hierarchy(table, images.labels))
+    covers = asked.covers
+    aliases = sum(map(len, asked.aliases))
+    told = (
+        f"{len(images.train_labels)} images of {covers.shape[1]} classes, {len(covers)} questions"
+    )
+    run.say(f"{told} ({aliases} more nodes ask the same as others)")
+    for one, other in hierarchy.alike(covers):
+        run.say(f"no question tells {asked.labels[one]} and {asked.labels[other]} apart")
+    cost = np.where(covers.sum(1) == 1, config.leaf_cost, 1.0)
+    total = hierarchy.balanced_cost(covers)[images.train_labels].sum()
+    return Problem(images, asked, covers, cost, float(total))
+
+
+def _usual(config) -> str:
+    """The hierarchy of data that are known by name."""
+    kind, _, name = config.data.partition(":")
+    for known in (kind, name if kind == "tfds" else config.prefix):
+        if known in TABLES and config.target == "fine":
+            return known
+    raise InputError(
+        f"--hierarchy: expected one for the classes of {config.data}: {', '.join(TABLES)}, "
+        f"FILE.json, FILE.csv, wordnet:DIR or {LEARNED}"
+    )
+
+
+def balanced(images: sources.Images, size: int) -> sources.Images:
+    """The first images of each class, as many of every one; all images if the size is 0."""
+    if not size:
+        return images
+    each, rest = divmod(size, len(images.labels))
+    count = np.bincount(images.train_labels, minlength=len(images.labels))
+    if rest or not 0 < each <= count.min():
+        expected = f"a multiple of {len(images.labels)} classes up to {count.min()} each"
+        raise InputError(f"--train-size is {size}; expected {expected}")
+    first = [np.flatnonzero(images.train_labels == k)[:each] for k in range(len(images.labels))]
+    rows = np.sort(np.concatenate(first))
+    part = {"train_images": images.train_images[rows], "train_labels": images.train_labels[rows]}
+    return images._replace(**part)
+
+
+def recipe(config, labels: int) -> training.Recipe:
+    """How a network learns."""
+    name = config.network or ("mlp" if config.data == "digits" else "convnet")
+    how = config.learning_rate, config.batch_size, config.schedule
+    return training.adam(networks.network(name, labels), *how)
+
+
+def mixed_up(config, images: sources.Images) -> np.ndarray:
+    """What a network takes classes for, [label, label]: half of some labels tell of the others."""
+    number, labels = len(images.train_labels), len(images.labels)
+    count = max(2 * labels, round(config.prelabelled * number))
+    order = np.random.default_rng(0).permutation(number)[:count]
+    pixels, truth = jnp.asarray(images.train_images[order]), images.train_labels[order]
+    how = recipe(config, labels)
+
+    @jax.jit
+    def confusion(key, known, truth):
+        key_begin, key_train = jax.random.split(key)
+        row, target = jnp.argsort(~known), jax.nn.one_hot(truth, labels)
+        examples = training.Examples(pixels, row, target[row], jnp.ones(count), known.sum())
+        start = training.begin(key_begin, how, pixels)
+        learner, _ = training.train(key_train, how, start, examples, config.epochs)
+        probs = jax.nn.softmax(training.predict(how, learner, pixels))
+        return target.T @ jnp.where(known[:, None], 0, probs)
+
+    halves = np.arange(count) % 2 == 0
+    parts = zip(jax.random.split(jax.random.key(0)), (halves, ~halves), strict=True)
+    return np.asarray(sum(confusion(key, half, truth) for key, half in parts))
+
+
+def costs(run) -> None:
+    """Says what labelling everything costs without a network: the paper's baselines."""
+    for name, images in TABLES.items():
+        labels = hierarchy_labels(name)
+        asked = hierarchy.questions(*sources.hierarchy(name, labels))
+        mean = hierarchy.balanced_cost(asked.covers).mean()
+        total = f", {images * mean:,.0f} for {images:,} images" if images else ""
+        run.say(f"{name}: {len(asked.covers)} questions, {mean:.3f} an image{total}")
+
+
+def hierarchy_labels(name: str) -> list[str]:
+    """Numbers, as many as a table has labels."""
+    return list(map(str, range({"digits": 10, "cifar10": 10, "cifar100": 100}.get(name, 200))))

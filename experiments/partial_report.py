@@ -1,0 +1,173 @@
+"""What a run of partial feedback says: records, learning curves, the headline, the figure."""
+
+import numpy as np
+
+from experiments import figures
+from experiments.curves import write
+from trinity_jax.algorithms import curves
+from trinity_jax.algorithms.statistics import interval, paired
+from trinity_jax.compute.run import Run
+
+SHARE = 0.3  # of the questions that labelling at random takes: where the paper compares
+BASELINE = "uniform"
+STYLES = {
+    "uniform": "-",
+    "al_me": ":",
+    "al_lc": ":",
+    "aq_eig": "--",
+    "aq_erc": "--",
+    "aq_edc": "--",
+}
+# Tiny ImageNet in the paper's abstract: questions that label everything, and the gain at 30 %.
+PAPER = {"uniform": 827_000, "alpf_edc": 482_000, "alpf_erc": 491_000}
+PAPER_GAIN = 0.26
+
+
+def records(rows, metrics, found) -> list[dict]:
+    """A record a replica: what was asked and answered, and how good the network then is."""
+    asked, made = metrics["asked"], []
+    for i, row in enumerate(rows):
+        told = []
+        for n in np.flatnonzero(asked.count[i]):
+            left = [*asked.left[i, n], 1.0]
+            for t in range(asked.count[i, n]):
+                question, yes = int(asked.question[i, n, t]), int(asked.yes[i, n, t])
+                sizes = (round(float(size), 3) for size in left[t : t + 2])
+                told.append([int(asked.item[i, n]), question, yes, *sizes])
+        numbers = {name: float(values[i]) for name, values in metrics.items() if name != "asked"}
+        price = float(sum(found.cost[question] for _, question, *_ in told))
+        # image, question, answer, classes left before and after it
+        made.append({**row, "questions": len(told), "cost": price, **numbers, "asked": told})
+    return made
+
+
+def by_seed(rows, total: float) -> dict:
+    """{method: {seed: {share, accuracy, exact, remaining}}}, arrays over rounds."""
+    points: dict = {}
+    for row in rows:
+        of_seed = points.setdefault(row["method"], {}).setdefault(row["seed"], [])
+        spent = row["cost"] + (of_seed[-1][0] if of_seed else 0)
+        of_seed.append((spent, row["accuracy"], row["exact"], row["remaining"], row["top5"]))
+    names = ("spent", "accuracy", "exact", "remaining", "top5")
+    return {
+        method: {
+            seed: dict(zip(names, np.array(of_seed).T, strict=True))
+            | {"share": np.array(of_seed)[:, 0] / total}
+            for seed, of_seed in sorted(of_method.items())
+        }
+        for method, of_method in points.items()
+    }
+
+
+def at(curve: dict, share: float, name: str = "accuracy"):
+    """Between two rounds on a line; None where nothing was asked there.
+
+    A curve that has ended because all is known goes on as it is.
+    """
+    if share > curve["share"][-1] and curve["exact"][-1] < 1:
+        return None
+    return float(np.interp(share, curve["share"], curve[name]))
+
+
+def to_full(curve: dict):
+    """The share of questions after which every image was labelled; None if some are not."""
+    return float(curve["share"][-1]) if curve["exact"][-1] >= 1 else None
+
+
+def over_seeds(values) -> dict | None:
+    """Interval of what every seed has; None where one has it not."""
+    values = list(values)
+    return None if None in values or not values else interval(values)
+
+
+def headline(found, points: dict, prelabelled: float) -> dict:
+    """The numbers of the claims."""
+    of = lambda value: {m: over_seeds(map(value, seeds.values())) for m, seeds in points.items()}
+    result = {"uniform_cost": found.uniform_cost, "questions": len(found.covers)}
+    result |= {
+        "accuracy_at_30pct": of(lambda curve: at(curve, SHARE)),
+        "questions_to_full": of(to_full),
+        # As if the labels given beforehand had been asked for, in the way of uniform.
+        "questions_to_full_charged": of(
+            lambda c: None if to_full(c) is None else to_full(c) + prelabelled
+        ),
+        "final_accuracy": of(lambda curve: float(curve["accuracy"][-1])),
+        "relative_gain_at_30pct": {},
+        "gain_in_points_at_30pct": {},
+    }
+    base = points.get(BASELINE, {})
+    for method, seeds in points.items():
+        pairs = [(at(seeds[s], SHARE), at(base[s], SHARE)) for s in seeds if s in base]
+        if method == BASELINE or not pairs or None in {v for pair in pairs for v in pair}:
+            continue
+        ours, theirs = np.array(pairs).T
+        result["relative_gain_at_30pct"][method] = paired(ours / theirs, np.ones(len(ours)))
+        result["gain_in_points_at_30pct"][method] = paired(100 * ours, 100 * theirs)
+    return result
+
+
+def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
+    """The talk's claims: what is claimed, whether it was shown again (None: undecided), numbers."""
+    found, verdicts = summary["headline"], []
+    gain = found["gain_in_points_at_30pct"].get("alpf_erc")
+    if gain:
+        low, high = gain["interval"] or (-np.inf, np.inf)
+        verdict = True if low >= 8 else False if high < 8 else None
+        numbers = f"ALPF-ERC less Uniform: {gain['mean']:.1f} [{low:.1f}, {high:.1f}] points"
+        verdicts.append(("8 points of accuracy more at 30 % of the questions", verdict, numbers))
+    shares = found["questions_to_full"]
+    for method in ("alpf_edc", "alpf_erc"):
+        if shares.get(method) and shares.get(BASELINE):
+            share = shares[method]["mean"]
+            numbers = f"{100 * share:.0f} % of {found['uniform_cost']:,.0f} questions"
+            name = method.replace("_", "-").upper()
+            verdicts.append((f"{name} labels everything with 60 %", share <= 0.6, numbers))
+    return verdicts
+
+
+def report(config, found, run: Run) -> None:
+    """Curves, headline and figure."""
+    points = by_seed(run.records(), found.uniform_cost)
+    write(
+        {method: _asking(seeds) for method, seeds in points.items()}, run.directory / "curves.csv"
+    )
+    numbers = headline(found, points, config.prelabelled)
+    draw(points, found, config, run.directory)
+    summary = run.finish(numbers)
+    for claim, verdict, told in claims(summary):
+        word = {True: "yes", False: "no", None: "undecided"}[verdict]
+        run.say(f"{claim}: {word} ({told})")
+
+
+def _asking(seeds: dict) -> dict[str, curves.Curve]:
+    """Learning curves up to the round after which nothing was left to be asked."""
+    made = {}
+    for seed, curve in seeds.items():
+        new = np.append(True, np.diff(curve["spent"]) > 0)
+        made[str(seed)] = curves.Curve(curve["spent"][new], curve["accuracy"][new])
+    return made
+
+
+def draw(points: dict, found, config, directory) -> None:
+    """Accuracy, images labelled exactly and classes left, against questions."""
+    figure, axes = figures.plt.subplots(1, 3, figsize=(11, 3.6))
+    grid = np.linspace(0, 1, 41)
+    panels = ("accuracy", "exact", "remaining")
+    titles = ("test accuracy", "share of images labelled exactly", "classes left, on average")
+    for panel, name, title in zip(axes, panels, titles, strict=True):
+        for number, (method, seeds) in enumerate(points.items()):
+            end = max(curve["share"][-1] for curve in seeds.values())
+            shares = [share for share in grid if share <= end]
+            forms = {s: over_seeds(at(c, s, name) for c in seeds.values()) for s in shares}
+            style = {"linestyle": STYLES.get(method, "-"), "markersize": 0}
+            label = method.replace("_", "-").upper()
+            figures.curve(panel, forms, label, figures.COLOURS[number % 10], **style)
+        panel.set(title=title, xlabel=f"questions / {found.uniform_cost:,.0f} (uniform, in all)")
+        panel.axvline(SHARE, color="grey", linewidth=0.5)
+    axes[1].legend(fontsize=7)
+    for method in ("alpf_edc", "alpf_erc"):  # the paper's, on another data set
+        axes[1].axvline(
+            PAPER[method] / PAPER["uniform"], color="grey", linestyle=":", linewidth=0.8
+        )
+    figure.suptitle(f"{config.data}: partial feedback, {config.seeds} seeds", fontsize=9)
+    figures.save(figure, directory)
