@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trinity_jax.algorithms import networks, training
+from trinity_jax.algorithms import networks, partial_labels, training
 from trinity_jax.data import sources
 from trinity_jax.data.collection import hierarchy
 from trinity_jax.types import InputError
@@ -78,10 +78,13 @@ def balanced(images: sources.Images, size: int) -> sources.Images:
 
 
 def recipe(config, labels: int) -> training.Recipe:
-    """How a network learns."""
+    """How a network learns from sets of classes."""
     name = config.network or ("mlp" if config.data == "digits" else "convnet")
     how = config.learning_rate, config.batch_size, config.schedule
-    return training.adam(networks.network(name, labels), *how)
+    loss = partial_labels.LOSSES[config.loss]
+    loss = partial_labels.pseudo(loss, config.pseudo) if config.pseudo else loss
+    made = training.adam(networks.network(name, labels), *how)
+    return made._replace(augment=training.AUGMENTS[config.augment], **loss._asdict())
 
 
 def mixed_up(config, images: sources.Images) -> np.ndarray:

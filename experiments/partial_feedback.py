@@ -3,7 +3,7 @@
     python -m experiments.partial_feedback                     digits, minutes
     python -m experiments.partial_feedback --data npz:DIR --prefix cifar100 --hierarchy cifar100
     python -m experiments.partial_feedback --costs             what it costs to label all at random
-    python -m experiments.partial_feedback --oracle ask        you answer
+    python -m experiments.partial_feedback --oracle ask --methods alpf_erc --seeds 1    you answer
 
 Questions are about sets of classes ("is it a vehicle?"); answers leave some classes. A network
 learns from what is left, and says which question about which image is worth asking next. In the
@@ -19,14 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import partial_data, partial_report
+from experiments import partial_asking, partial_data, partial_report
 from trinity_jax.algorithms import partial_labels, training
 from trinity_jax.compute import mesh, program, replicas
 from trinity_jax.compute.run import Run
 from trinity_jax.data.collection import partial_feedback, questions
 from trinity_jax.types import Params
-
-ORACLES = ("simulated", "ask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Config:
     pseudo: float = 0.0  # take the network's favourite of a set for true from this probability on
     warm: bool = False  # go on from the last round's network, or train a fresh one (paper)
     network: str = ""  # softmax, mlp, convnet, resnet18 ... (default: mlp for digits, else convnet)
-    epochs: int = 15  # passes over what is at least partly labelled, each round
+    epochs: int = 60  # passes over what is at least partly labelled, each round
     learning_rate: float = 2e-3  # of Adam
     schedule: str = "linear_decay"  # how it falls: constant (paper), linear_decay or two_drops
     batch_size: int = 32  # images a step
@@ -70,7 +68,7 @@ class Config:
         program.in_range(self, prelabelled=(0, 1), pseudo=(0, 1), round_share=(1e-6, 1))
         program.known(self, methods=partial_feedback.METHODS, schedule=training.SCHEDULES)
         program.known(self, loss=partial_labels.LOSSES, augment=training.AUGMENTS)
-        program.known(self, oracle=dict.fromkeys(ORACLES))
+        program.known(self, oracle=dict.fromkeys(("simulated", "ask")))
 
     @property
     def errors(self) -> questions.Errors | None:
@@ -80,7 +78,7 @@ class Config:
 
 
 PRESETS = {
-    "smoke": Config(seeds=2, methods=("uniform", "alpf_erc"), rounds=3, round_share=0.1, epochs=5),
+    "smoke": Config(seeds=2, methods=("uniform", "alpf_erc"), rounds=3, round_share=0.1, epochs=20),
     "laptop": Config(),
     "paper": Config(
         methods=tuple(partial_feedback.METHODS),
@@ -107,37 +105,41 @@ class State(NamedTuple):
 
 
 def make_round(config: Config, found: partial_data.Problem):
-    """`init(data) -> state` and `one_round(t, data, state, replica) -> (state, metrics)`, pure."""
+    """Three pure functions: `init(data) -> state`, and the two halves of a round,
+    `ask(t, data, state, replica) -> asked` and `learn(t, data, state, replica, asked) -> (state,
+    metrics)`; round 0 asks nothing.
+    """
     size, labels = len(found.images.train_labels), found.covers.shape[1]
-    loss = partial_labels.LOSSES[config.loss]
-    loss = partial_labels.pseudo(loss, config.pseudo) if config.pseudo else loss
-    augment = training.AUGMENTS[config.augment]
-    recipe = partial_data.recipe(config, labels)._replace(augment=augment, **loss._asdict())
+    recipe = partial_data.recipe(config, labels)
     budget, errors = config.round_share * found.uniform_cost, config.errors
     cost = None if config.leaf_cost == 1 else jnp.asarray(found.cost, jnp.float32)
     most = max(1, int(np.ceil(budget / found.cost.min())))
-    finish = {"cap": config.cap, "cost": cost, "errors": errors}
+
+    def keys(t, replica):
+        """The same for all methods, so that their differences are paired."""
+        seed = jax.random.fold_in(jax.random.key(0), replica["seed"])
+        return jax.random.split(jax.random.fold_in(seed, t), 4)
 
     def init(data):
-        start, nothing = (
-            training.begin(jax.random.key(0), recipe, data[0]),
-            jnp.zeros((size, labels)),
-        )
+        start = training.begin(jax.random.key(0), recipe, data[0])
+        nothing = jnp.zeros((size, labels))
         known = nothing if errors else partial_feedback.pack(nothing == 0)
         return State(start.params, start.stats, known, jnp.zeros(size, bool))
 
-    def one_round(t, data, state, replica):
-        images, truth, test_images, test_labels, covers = data
-        seed = jax.random.fold_in(jax.random.key(0), replica["seed"])
-        # Keys are the same for all methods, so that their differences are paired.
-        keys = jax.random.split(jax.random.fold_in(seed, t), 4)
-        learner = training.State(state.params, state.stats, recipe.optimiser.init(state.params))
+    def ask(t, data, state, replica):
+        images, truth, _, _, covers = data
+        learner = training.State(state.params, state.stats, ())
         log_probs = jax.nn.log_softmax(training.predict(recipe, learner, images))
         given = (log_probs, state.known, truth, covers, jnp.where(t == 0, 0, budget), most)
-        asked = partial_feedback.ask(keys[0], config.methods, replica["method"], *given, **finish)
-        known = partial_feedback.tell(state.known, asked, covers, errors)
+        how = {"cap": config.cap, "cost": cost, "errors": errors}
+        key = keys(t, replica)[0]
+        return partial_feedback.ask(key, config.methods, replica["method"], *given, **how)
 
-        free = jax.random.permutation(keys[1], size) < round(config.prelabelled * size)
+    def learn(t, data, state, replica, asked):
+        images, truth, test_images, test_labels, covers = data
+        _, key_free, key_begin, key_train = keys(t, replica)
+        known = partial_feedback.tell(state.known, asked, covers, errors)
+        free = jax.random.permutation(key_free, size) < round(config.prelabelled * size)
         exact = jnp.where(jax.nn.one_hot(truth, labels) > 0, 0.0, -jnp.inf)
         exact = exact if errors else partial_feedback.pack(exact == 0)
         known = jnp.where(((t == 0) & free)[:, None], exact, known)
@@ -146,27 +148,24 @@ def make_round(config: Config, found: partial_data.Problem):
         evidence = partial_feedback.evidence_of(known, labels)
         target = jnp.exp(evidence - evidence.max(1, keepdims=True))
         order = jnp.argsort(~touched, stable=True)
+        examples = (images, order, target[order], jnp.ones(size), touched.sum())
+        examples = training.Examples(*examples)
+        learner = training.State(state.params, state.stats, recipe.optimiser.init(state.params))
 
-        def learn():
-            fresh = lambda: training.begin(keys[2], recipe, images)
+        def train():
+            fresh = lambda: training.begin(key_begin, recipe, images)
             start = jax.lax.cond(t > 0, lambda: learner, fresh) if config.warm else fresh()
-            examples = (images, order, target[order], jnp.ones(size), touched.sum())
-            examples = training.Examples(*examples)
-            return training.train(keys[3], recipe, start, examples, config.epochs)
+            return training.train(key_train, recipe, start, examples, config.epochs)
 
         news = (t == 0) | asked.count.any()
-        learner, loss = jax.lax.cond(news, learn, lambda: (learner, jnp.zeros(())))
-        ranks = training.predict(recipe, learner, test_images)
-        above = (ranks > jnp.take_along_axis(ranks, test_labels[:, None], 1)).sum(1)
-        probs = questions.posterior(log_probs, evidence)
-        left = questions.believe(probs, evidence > -jnp.inf, covers[:1], errors).left
-        done = probs.max(1) >= errors.sure if errors else left == 1
-        metrics = {"accuracy": (above < 1).mean(), "top5": (above < 5).mean(), "loss": loss}
-        metrics |= {"exact": done.mean(), "remaining": left.mean()}
-        metrics |= {"wrong": (done & (evidence.argmax(1) != truth)).mean(), "asked": asked}
+        learner, loss = jax.lax.cond(news, train, lambda: (learner, jnp.zeros(())))
+        logits = training.predict(recipe, learner, test_images)
+        metrics = partial_report.measure(logits, test_labels) | {"loss": loss, "asked": asked}
+        probs = training.predict(recipe, learner, images) if errors else jnp.zeros((size, labels))
+        metrics |= partial_report.progress(probs, evidence, truth, errors)
         return State(learner.params, learner.stats, known, touched), metrics
 
-    return init, one_round
+    return init, ask, learn
 
 
 def experiment(config: Config, run: Run) -> None:
@@ -175,11 +174,16 @@ def experiment(config: Config, run: Run) -> None:
         partial_data.costs(run)
         return
     found = partial_data.read(config, run)
+    init, ask, learn = make_round(config, found)
+    data = tuple(map(jnp.asarray, (*found.images[1:5], found.covers)))
+    if config.oracle == "ask":
+        partial_asking.experiment(config, found, data, init, learn, run)
+        return
     rows, replica = replicas.grid(seed=range(config.seeds), method=config.methods)
     devices = mesh.make()
     replica = replicas.spread(replica, devices)
-    data = replicas.share((*found.images[1:5], jnp.asarray(found.covers)), devices)
-    init, one_round = make_round(config, found)
+    data = replicas.share(data, devices)
+    one_round = lambda *now: learn(*now, ask(*now))
     start, state = run.resume(lambda: replicas.stack(init(data), len(rows)))
     state = replicas.spread(state, devices)
     total = 1 + config.rounds

@@ -1,5 +1,7 @@
 """What a run of partial feedback says: records, learning curves, the headline, the figure."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import figures
@@ -7,6 +9,7 @@ from experiments.curves import write
 from trinity_jax.algorithms import curves
 from trinity_jax.algorithms.statistics import interval, paired
 from trinity_jax.compute.run import Run
+from trinity_jax.data.collection import questions
 
 SHARE = 0.3  # of the questions that labelling at random takes: where the paper compares
 BASELINE = "uniform"
@@ -21,6 +24,28 @@ STYLES = {
 # Tiny ImageNet in the paper's abstract: questions that label everything, and the gain at 30 %.
 PAPER = {"uniform": 827_000, "alpf_edc": 482_000, "alpf_erc": 491_000}
 PAPER_GAIN = 0.26
+
+
+def measure(logits, labels) -> dict:
+    """How often the label is the network's first guess, or among its first five."""
+    above = (logits > jnp.take_along_axis(logits, labels[:, None], 1)).sum(1)
+    return {"accuracy": (above < 1).mean(), "top5": (above < 5).mean()}
+
+
+def progress(logits, evidence, truth, errors) -> dict:
+    """Shares of images whose class is known, and wrongly; and how many classes are left.
+
+    Where answers may be wrong it is known as soon as it is believed, with the network of `logits`.
+    """
+    left = (evidence > -jnp.inf).sum(1).astype(float)
+    if errors:
+        probs = questions.posterior(jax.nn.log_softmax(logits), evidence)
+        left = jnp.exp(jax.scipy.special.entr(probs).sum(1))
+        known, label = probs.max(1) >= errors.sure, probs.argmax(1)
+    else:
+        known, label = left == 1, evidence.argmax(1)
+    wrong = (known & (label != truth)).mean()
+    return {"exact": known.mean(), "remaining": left.mean(), "wrong": wrong}
 
 
 def records(rows, metrics, found) -> list[dict]:

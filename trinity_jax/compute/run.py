@@ -48,6 +48,7 @@ OURS = (
     "records.jsonl",
     "timings.jsonl",
     "once.jsonl",
+    "answers.jsonl",
     "curves.csv",
     "summary.json",
     "figure.png",
@@ -117,7 +118,7 @@ class Run:
             self._compare(path, asked)
         else:
             _replace(path, json.dumps(asked, indent=1) + "\n")
-        for name in ("records.jsonl", "timings.jsonl", "once.jsonl"):
+        for name in ("records.jsonl", "timings.jsonl", "once.jsonl", "answers.jsonl"):
             path = self.directory / name
             if path.exists():  # so that nothing is appended to half a line
                 _replace(path, "".join(line + "\n" for line in _whole_lines(path)))
@@ -263,6 +264,14 @@ class Run:
             _append(path, [{"name": name, "value": measure()}])
             kept = {row["name"]: row["value"] for row in _rows(path)}
         return kept[name]
+
+    def keep(self, answer: Mapping[str, Any]) -> None:
+        """Writes down what a person answered; it is on the disk when this returns."""
+        _append(self.directory / "answers.jsonl", [answer])
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Every answer kept."""
+        return _rows(self.directory / "answers.jsonl")
 
     def records(self) -> list[dict[str, Any]]:
         """Every measurement committed."""
