@@ -143,7 +143,7 @@ def make_round(config: Config, found: partial_data.Problem):
         exact = jnp.where(jax.nn.one_hot(truth, labels) > 0, 0.0, -jnp.inf)
         exact = exact if errors else partial_feedback.pack(exact == 0)
         known = jnp.where(((t == 0) & free)[:, None], exact, known)
-        touched = state.touched.at[asked.item].max(asked.count > 0) | (t == 0) & free
+        touched = state.touched.at[asked.item].max(asked.taken > 0) | (t == 0) & free
 
         evidence = partial_feedback.evidence_of(known, labels)
         target = jnp.exp(evidence - evidence.max(1, keepdims=True))
@@ -157,7 +157,7 @@ def make_round(config: Config, found: partial_data.Problem):
             start = jax.lax.cond(t > 0, lambda: learner, fresh) if config.warm else fresh()
             return training.train(key_train, recipe, start, examples, config.epochs)
 
-        news = (t == 0) | asked.count.any()
+        news = (t == 0) | asked.taken.any()
         learner, loss = jax.lax.cond(news, train, lambda: (learner, jnp.zeros(())))
         logits = training.predict(recipe, learner, test_images)
         metrics = partial_report.measure(logits, test_labels) | {"loss": loss, "asked": asked}

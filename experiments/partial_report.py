@@ -53,9 +53,9 @@ def records(rows, metrics, found) -> list[dict]:
     asked, made = metrics["asked"], []
     for i, row in enumerate(rows):
         told = []
-        for n in np.flatnonzero(asked.count[i]):
+        for n in np.flatnonzero(asked.taken[i]):
             left = [*asked.left[i, n], 1.0]
-            for t in range(asked.count[i, n]):
+            for t in range(asked.taken[i, n]):
                 question, yes = int(asked.question[i, n, t]), int(asked.yes[i, n, t])
                 sizes = (round(float(size), 3) for size in left[t : t + 2])
                 told.append([int(asked.item[i, n]), question, yes, *sizes])

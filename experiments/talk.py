@@ -18,7 +18,7 @@ import shlex
 import subprocess
 import sys
 
-from experiments import crowdsourcing_report, ner_report
+from experiments import crowdsourcing_report, ner_report, partial_report
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Failure
 from trinity_jax.types import InputError, choose, lookup
@@ -26,6 +26,7 @@ from trinity_jax.types import InputError, choose, lookup
 # What each experiment is called on the slides, and the module that turns its summary into claims.
 EXPERIMENTS = {
     "ner_active_learning": ("Data, collection: a quarter of the words is enough", ner_report),
+    "partial_feedback": ("Data, collection: a third of the questions is enough", partial_report),
     "crowdsourcing": ("Data, aggregation: labelling once is optimal", crowdsourcing_report),
 }
 VERDICTS = {True: "shown again", False: "not shown", None: "undecided"}

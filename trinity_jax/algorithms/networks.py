@@ -14,7 +14,7 @@ MXNet's Gluon has it (`resnet18_v2`), with weights of variance 2 / (fan-in + fan
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -165,7 +165,8 @@ def resnet18(num_labels: int, stem: str = "cifar") -> Network:
             x = convolve(64)(x)
         else:
             x = nn.relu(norm()(convolve(64, window=7, stride=2)(x)))
-            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+            around: Any = ((1, 1), (1, 1))
+            x = nn.max_pool(x, (3, 3), (2, 2), around)
         for stage, channels in enumerate((64, 128, 256, 512)):
             for unit in range(2):
                 stride = 2 if stage and not unit else 1

@@ -19,7 +19,8 @@ import pathlib
 import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import IO, NamedTuple
+from io import BufferedIOBase
+from typing import NamedTuple
 
 import numpy as np
 
@@ -220,7 +221,7 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
 
 
 @contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[IO[bytes]]:
+def _opened(path: pathlib.Path) -> Iterator[BufferedIOBase]:
     """A file to read, inflated if it is called .gz."""
     with _files.opened(path, EOFError, zlib.error) as file:
         yield gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file

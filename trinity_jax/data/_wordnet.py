@@ -42,7 +42,8 @@ class WordNet(NamedTuple):
 def read(folder: pathlib.Path) -> WordNet:
     """Reads a folder of WordNet's noun files."""
     path = folder / "data.noun"
-    senses, irregular = {}, collections.defaultdict(tuple)
+    senses: dict[str, tuple[int, ...]] = {}
+    irregular: dict[str, tuple[str, ...]] = collections.defaultdict(tuple)
     for number, fields in _lines(folder / "index.noun"):
         try:
             count = int(fields[2])
@@ -119,7 +120,7 @@ def _uninflected(forms: Iterable[str]) -> list[str]:
 def _above(net: WordNet, offsets: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
     """All that is above some synsets, by name."""
     parents = {name: tuple(_name(net, one) for one in own) for name, own in offsets.items()}
-    left = [one for own in reversed(offsets.values()) for one in reversed(own)]
+    left = [one for own in reversed(list(offsets.values())) for one in reversed(own)]
     while left:
         name = _name(net, offset := left.pop())
         if name not in parents:

@@ -63,7 +63,7 @@ def pairs(asked):
     return [
         (int(asked.item[i]), int(asked.question[i, t]), bool(asked.yes[i, t]))
         for i in range(len(asked.item))
-        for t in range(int(asked.count[i]))
+        for t in range(int(asked.taken[i]))
     ]
 
 
@@ -117,11 +117,11 @@ def test_what_every_method_promises(method, seed):
         sets[item] = shrunk
     np.testing.assert_array_equal(after, sets)
     assert after[np.arange(ITEMS), truth].all()  # the true label is never lost
-    number = int(asked.count.sum())
+    number = int(asked.taken.sum())
     if METHODS[method].finish:
-        touched = np.asarray(asked.item)[np.asarray(asked.count) > 0]
+        touched = np.asarray(asked.item)[np.asarray(asked.taken) > 0]
         assert (sets[touched].sum(1) == 1).all()
-        last = max(int(count) for count in asked.count)
+        last = max(int(count) for count in asked.taken)
         assert BUDGET <= number < BUDGET + last  # the last item is finished too
     else:
         assert number == BUDGET
@@ -133,16 +133,16 @@ def test_rounds_end_when_all_is_known(method):
     for number in range(40):
         key = jax.random.fold_in(jax.random.key(0), number)
         asked, left = run(key, ALL.index(method), log_probs, np.asarray(left), truth)
-        if not asked.count.any():
+        if not asked.taken.any():
             break
     assert (np.asarray(left).sum(1) == 1).all()
     empty, _ = run(jax.random.key(0), ALL.index(method), log_probs, np.asarray(left), truth)
-    assert not empty.count.any()
+    assert not empty.taken.any()
 
 
 def test_a_budget_above_all_there_is_asks_all_there_is():
     asked = ask(*problem(3), budget=1e9, most=10**6)
-    assert (asked.count == (asked.question >= 0).sum(1)).all()
+    assert (asked.taken == (asked.question >= 0).sum(1)).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -167,7 +167,7 @@ def test_al_asks_of_those_it_is_least_sure_of():
     }
     for name, scores in doubt.items():
         asked, _ = run(jax.random.key(0), ALL.index(name), log_probs, left, truth)
-        touched = np.asarray(asked.item)[np.asarray(asked.count) > 0]
+        touched = np.asarray(asked.item)[np.asarray(asked.taken) > 0]
         rest = np.setdiff1d(np.flatnonzero(open_items), touched)
         assert scores[touched].min() >= scores[rest].max()
 
@@ -179,15 +179,15 @@ def test_the_next_item_of_a_race_is_any_of_those_that_are_open():
     keys = jax.random.split(jax.random.key(0), 4000)
     asked, _ = draw(keys, ALL.index("random_partial"), log_probs, left, np.zeros(8, int), 2)
     counts = np.zeros((4000, 8))
-    np.put_along_axis(counts, np.asarray(asked.item), np.asarray(asked.count), 1)
+    np.put_along_axis(counts, np.asarray(asked.item), np.asarray(asked.taken), 1)
     assert (counts.sum(1) == 2).all()
     assert abs((counts == 2).any(1).mean() - 1 / 8) < 0.02  # twice the same, as in any two draws
     np.testing.assert_allclose(counts.mean(0), 1 / 4, atol=0.03)
 
 
 def test_a_cap_spreads_questions():
-    assert ask(*problem(7), cap=1).count.max() == 1
-    assert ask(*problem(7)).count.max() > 1
+    assert ask(*problem(7), cap=1).taken.max() == 1
+    assert ask(*problem(7)).taken.max() > 1
 
 
 def test_costs_fill_the_budget():
@@ -219,7 +219,7 @@ def test_errors_lose_no_label_and_are_outvoted():
     probs = questions.posterior(jnp.asarray(log_probs), evidence)
     assert (probs.argmax(1) == truth).mean() > 0.85
     assert (probs.max(1) >= errors.sure).all()
-    assert not asked.count.any()
+    assert not asked.taken.any()
 
 
 def test_sets_are_packed_in_bits():

@@ -70,7 +70,7 @@ class Asked(NamedTuple):
       yes: the answers.
       score: of each question; minus infinity where there is none.
       left: how many labels are left before it.
-      count: how many of them are asked.
+      taken: how many of them are asked.
     """
 
     item: Int[Array, " n"]
@@ -78,7 +78,7 @@ class Asked(NamedTuple):
     yes: Bool[Array, "n step"]
     score: Float[Array, "n step"]
     left: Float[Array, "n step"]
-    count: Int[Array, " n"]
+    taken: Int[Array, " n"]
 
 
 def pack(left: Bool[Array, "*item label"]) -> UInt32[Array, "*item word"]:
@@ -201,7 +201,8 @@ def unroll(
     nothing.append(jnp.ones(shape))
     start = (jnp.zeros((), int), evidence, jnp.ones((), bool), nothing)
     *_, asked = jax.lax.while_loop(lambda carry: (carry[0] < steps) & carry[2], step, start)
-    return Asked(jnp.arange(len(truth)), *asked, (asked[0] >= 0).sum(1))
+    question, yes, value, left = asked
+    return Asked(jnp.arange(len(truth)), question, yes, value, left, (question >= 0).sum(1))
 
 
 def ask(
@@ -236,7 +237,7 @@ def ask(
       errors: of the oracle.
 
     Returns:
-      The questions, about `most` items (of the pool, ascending), of which `count` are asked.
+      The questions, about `most` items (of the pool, ascending), of which `taken` are asked.
 
     Raises:
       InputError: no method has the name, or its score cannot be divided by a cost.
@@ -258,7 +259,7 @@ def ask(
     priority = jnp.where(asked.question >= 0, priority, -jnp.inf)
     count = _take(priority, asked.question, budget, cost)
     finish = jnp.array([method.finish for method in how])[index]
-    return asked._replace(item=item, count=jnp.where(finish & (count > 0), asked.count, count))
+    return asked._replace(item=item, taken=jnp.where(finish & (count > 0), asked.taken, count))
 
 
 def tell(
@@ -271,7 +272,7 @@ def tell(
 
     Args:
       known: before: packed sets of what is left, or evidence.
-      asked: the questions, of which `count` are asked.
+      asked: the questions, of which `taken` are asked.
       covers: which labels a question is about.
       errors: of the annotator.
     """
@@ -279,9 +280,9 @@ def tell(
 
     def one(t, evidence):
         told = weigh(covers[asked.question[:, t]], asked.yes[:, t], errors)
-        return evidence + jnp.where((t < asked.count)[:, None], told, 0)
+        return evidence + jnp.where((t < asked.taken)[:, None], told, 0)
 
-    last = jnp.minimum(asked.count.max(), steps)
+    last = jnp.minimum(asked.taken.max(), steps)
     evidence = evidence_of(known[asked.item], covers.shape[1])
     evidence = jax.lax.fori_loop(0, last, one, evidence)
     if known.dtype != jnp.uint32:
