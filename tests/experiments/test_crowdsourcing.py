@@ -269,7 +269,7 @@ BAD = {
     "--qualities 1.5": "--qualities is 1.5",
     "--workers hamer_spammer": "did you mean 'hammer_spammer'",
     "--budget-match stepz": "did you mean 'steps'",
-    "--schedule cosine": "'cosine': did you mean 'linear_decay'. .known: linear_decay, two_drops",
+    "--schedule cosine": "'cosine': did you mean 'constant'. .known: constant, linear_",
     "--methods majorty": "did you mean 'majority'",
     "--methods clean clean": "clean is named twice",
     "--network resnet": "did you mean 'resnet20'",

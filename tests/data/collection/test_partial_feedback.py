@@ -104,7 +104,7 @@ def test_a_round_is_what_the_heap_asks(name):
 
 
 @pytest.mark.parametrize("method", ALL)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_every_method_promises(method, seed):
     log_probs, left, truth = problem(seed)
     asked, after = run(jax.random.key(0), ALL.index(method), log_probs, left, truth)
@@ -231,13 +231,13 @@ def test_sets_are_packed_in_bits():
         np.testing.assert_array_equal(partial_feedback.unpack(words, labels), left)
 
 
-@pytest.mark.parametrize("name", questions.QUESTIONS)
+@pytest.mark.parametrize("name", ["eig", "edc"])
 def test_a_pool_in_chunks_is_scored_as_in_one(name, monkeypatch):
     log_probs, left, _ = problem(1, items=50)
     score = lambda key, belief: questions.any_of([name])(0, key, belief)
     found = []
     given = jnp.asarray(log_probs), partial_feedback.pack(jnp.asarray(left)), jnp.asarray(COVERS)
-    for chunk in (1, 7, 50, 8192):
+    for chunk in (7, 8192):
         monkeypatch.setattr(partial_feedback, "ITEMS_AT_ONCE", chunk)
         found.append(partial_feedback.score_pool(jax.random.key(0), score, *given))
     for value, question in found[1:]:
@@ -245,7 +245,7 @@ def test_a_pool_in_chunks_is_scored_as_in_one(name, monkeypatch):
         np.testing.assert_array_equal(question, found[0][1])
 
 
-@pytest.mark.parametrize("method", ["uniform", "al_me", "alpf_erc", "random_partial"])
+@pytest.mark.parametrize("method", ["al_me", "alpf_erc"])
 def test_sharded_over_devices_a_round_picks_the_same(method):
     log_probs, left, truth = problem(11, items=16)
     devices = mesh.make(replica=1, data=4)
