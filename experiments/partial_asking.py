@@ -22,8 +22,9 @@ ANSWERS = {"y": True, "yes": True, "n": False, "no": False}
 
 def experiment(config, found, data, init, learn, run) -> None:
     """Asks the questions of each round, learns from the answers, and reports."""
-    if len(config.methods) != 1 or config.seeds != 1 or config.errors or config.leaf_cost != 1:
-        told = "expected one method, --seeds 1, no errors and no costs: a person answers once"
+    several = len(config.methods) != 1 or config.seeds != 1
+    if several or config.errors or config.cap or config.leaf_cost != 1:
+        told = "expected one method, --seeds 1, and no errors, cap or costs: a person answers once"
         raise InputError(f"--oracle ask: {told}")
     replica = {"seed": np.int32(0), "method": np.int32(0)}
     start, state = run.resume(lambda: init(data))

@@ -11,7 +11,12 @@ from trinity_jax.data import sources
 from trinity_jax.data.collection import hierarchy
 from trinity_jax.types import InputError
 
-TABLES = {"digits": 0, "cifar10": 50_000, "cifar100": 50_000, "tinyimagenet": 100_000}  # images
+TABLES = {  # classes, and images to learn from
+    "digits": (10, 0),  # not as many of each class
+    "cifar10": (10, 50_000),
+    "cifar100": (100, 50_000),
+    "tinyimagenet": (200, 100_000),
+}
 LEARNED = "learned"
 
 
@@ -110,16 +115,15 @@ def mixed_up(config, images: sources.Images) -> np.ndarray:
     return np.asarray(sum(confusion(key, half, truth) for key, half in parts))
 
 
-def costs(run) -> None:
-    """Says what labelling everything costs without a network: the paper's baselines."""
-    for name, images in TABLES.items():
-        labels = hierarchy_labels(name)
-        asked = hierarchy.questions(*sources.hierarchy(name, labels))
-        mean = hierarchy.balanced_cost(asked.covers).mean()
+def table(name: str) -> hierarchy.Questions:
+    """The questions of a hierarchy of the package."""
+    return hierarchy.questions(*sources.hierarchy(name, list(map(str, range(TABLES[name][0])))))
+
+
+def costs() -> None:
+    """Prints what labelling everything costs without a network: the paper's baselines."""
+    for name, (_, images) in TABLES.items():
+        covers = table(name).covers
+        mean = hierarchy.balanced_cost(covers).mean()
         total = f", {images * mean:,.0f} for {images:,} images" if images else ""
-        run.say(f"{name}: {len(asked.covers)} questions, {mean:.3f} an image{total}")
-
-
-def hierarchy_labels(name: str) -> list[str]:
-    """Numbers, as many as a table has labels."""
-    return list(map(str, range({"digits": 10, "cifar10": 10, "cifar100": 100}.get(name, 200))))
+        print(f"{name}: {len(covers)} questions, {mean:.3f} an image{total}")

@@ -3,7 +3,7 @@
     python -m experiments.partial_feedback                     digits, minutes
     python -m experiments.partial_feedback --data npz:DIR --prefix cifar100 --hierarchy cifar100
     python -m experiments.partial_feedback --costs             what it costs to label all at random
-    python -m experiments.partial_feedback --oracle ask --methods alpf_erc --seeds 1    you answer
+    python -m experiments.partial_feedback --oracle ask --methods alpf_erc --seeds 1 --out DIR
 
 Questions are about sets of classes ("is it a vehicle?"); answers leave some classes. A network
 learns from what is left, and says which question about which image is worth asking next. In the
@@ -13,6 +13,7 @@ Hu, Lipton, Anandkumar, Ramanan. Active learning with partial feedback. ICLR 201
 """
 
 import dataclasses
+import sys
 from typing import NamedTuple
 
 import jax
@@ -58,7 +59,6 @@ class Config:
     batch_size: int = 32  # images a step
     augment: str = "none"  # images in training: none, shift or crop; both mirror
     oracle: str = "simulated"  # who answers: simulated, or ask, a person
-    costs: bool = False  # only print what it costs to label everything without a network
 
     def __post_init__(self):
         whole = dict.fromkeys(("seeds", "rounds", "epochs", "batch_size"), (1, 10**9))
@@ -170,9 +170,6 @@ def make_round(config: Config, found: partial_data.Problem):
 
 def experiment(config: Config, run: Run) -> None:
     """Reads images and hierarchy, advances all replicas round by round, and reports."""
-    if config.costs:
-        partial_data.costs(run)
-        return
     found = partial_data.read(config, run)
     init, ask, learn = make_round(config, found)
     data = tuple(map(jnp.asarray, (*found.images[1:5], found.covers)))
@@ -196,4 +193,7 @@ def experiment(config: Config, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    program.main("partial_feedback", PRESETS, experiment, __doc__)
+    if sys.argv[1:] == ["--costs"]:
+        partial_data.costs()
+    else:
+        program.main("partial_feedback", PRESETS, experiment, __doc__)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from trinity_jax.data import sources
-from trinity_jax.data.collection import hierarchy, partial_feedback, questions
+from experiments import partial_data
+from trinity_jax.data.collection import partial_feedback, questions
 
 CHUNK = partial_feedback.ITEMS_AT_ONCE
 
@@ -63,9 +63,8 @@ def with_numpy(log_probs, packed, covers, labels):
 
 
 def main(config: Config) -> None:
-    count = {"digits": 10, "cifar10": 10, "cifar100": 100}.get(config.table, 200)
-    asked = hierarchy.questions(*sources.hierarchy(config.table, list(map(str, range(count)))))
-    covers, labels = asked.covers, count
+    covers = partial_data.table(config.table).covers
+    labels = covers.shape[1]
     rng = np.random.default_rng(0)
     log_probs = rng.normal(size=(config.items, labels)).astype(np.float32)
     log_probs -= np.log(np.exp(log_probs).sum(1, keepdims=True))

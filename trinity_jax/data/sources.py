@@ -238,8 +238,7 @@ def hierarchy(source: str, labels: Sequence[str]) -> _hierarchies.Hierarchy:
       InputError: An unknown source, files that are missing or not what they should be, or a
         hierarchy that is not of these classes.
     """
-    if not source.isprintable():
-        _split(source)
+    _split(source)
     return _hierarchies.read(source, labels)
 
 
