@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from trinity_jax.algorithms import networks, partial_labels, training
+from trinity_jax.compute import program
 from trinity_jax.data import sources
-from trinity_jax.data.collection import hierarchy
+from trinity_jax.data.collection import hierarchy, partial_feedback
 from trinity_jax.types import InputError
 
 TABLES = {  # classes, and images to learn from
@@ -28,6 +29,21 @@ class Problem(NamedTuple):
     covers: np.ndarray  # bool [question, label]
     cost: np.ndarray  # float [question]
     uniform_cost: float  # questions that label all training images, in a fixed order that splits
+
+
+def check(config) -> None:
+    """Raises InputError where a number of the experiment, or a name, can have no meaning."""
+    whole = dict.fromkeys(("seeds", "rounds", "epochs", "batch_size"), (1, 10**9))
+    whole |= dict.fromkeys(("train_size", "cap", "image_size"), (0, 10**9))
+    shares = dict.fromkeys(("error_no", "error_yes"), (0, 0.49))
+    shares |= dict.fromkeys(("prelabelled", "pseudo"), (0, 1))
+    shares |= {"round_share": (1e-6, 1), "calibrate": (0, 0.9)}
+    program.in_range(config, learning_rate=(1e-9, 1e9), leaf_cost=(1e-3, 1e3), **whole, **shares)
+    program.known(config, methods=partial_feedback.METHODS, schedule=training.SCHEDULES)
+    program.known(config, loss=partial_labels.LOSSES, augment=training.AUGMENTS)
+    program.known(config, oracle=dict.fromkeys(("simulated", "ask")))
+    if config.errors and config.calibrate:
+        raise InputError("--calibrate: expected answers without errors, which leave one class")
 
 
 def read(config, run) -> Problem:
@@ -84,7 +100,7 @@ def balanced(images: sources.Images, size: int) -> sources.Images:
 
 def recipe(config, labels: int) -> training.Recipe:
     """How a network learns from sets of classes."""
-    name = config.network or ("mlp" if config.data == "digits" else "convnet")
+    name = config.network or ("mlp" if config.data == "digits" else "convnet_bn")
     how = config.learning_rate, config.batch_size, config.schedule
     loss = partial_labels.LOSSES[config.loss]
     loss = partial_labels.pseudo(loss, config.pseudo) if config.pseudo else loss

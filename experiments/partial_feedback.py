@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import partial_asking, partial_data, partial_report
-from trinity_jax.algorithms import partial_labels, training
+from trinity_jax.algorithms import calibration, training
 from trinity_jax.compute import mesh, program, replicas
 from trinity_jax.compute.run import Run
 from trinity_jax.data.collection import partial_feedback, questions
@@ -51,8 +51,11 @@ class Config:
     error_yes: float = 0.0  # and yes to a false one
     loss: str = "cc"  # what is learnt from a set of classes: cc (paper), rc or proden
     pseudo: float = 0.0  # take the network's favourite of a set for true from this probability on
+    calibrate: float = (
+        0.0  # share of images never trained on: when labelled, they fit a temperature
+    )
     warm: bool = False  # go on from the last round's network, or train a fresh one (paper)
-    network: str = ""  # softmax, mlp, convnet, resnet18 ... (default: mlp for digits, else convnet)
+    network: str = ""  # convnet, resnet18 ... (default: mlp for digits, else convnet_bn)
     epochs: int = 60  # passes over what is at least partly labelled, each round
     learning_rate: float = 2e-3  # of Adam
     schedule: str = "linear_decay"  # how it falls: constant (paper), linear_decay or two_drops
@@ -61,14 +64,7 @@ class Config:
     oracle: str = "simulated"  # who answers: simulated, or ask, a person
 
     def __post_init__(self):
-        whole = dict.fromkeys(("seeds", "rounds", "epochs", "batch_size"), (1, 10**9))
-        whole |= dict.fromkeys(("train_size", "cap", "image_size"), (0, 10**9))
-        rates = dict.fromkeys(("error_no", "error_yes"), (0, 0.49))
-        program.in_range(self, learning_rate=(1e-9, 1e9), leaf_cost=(1e-3, 1e3), **whole, **rates)
-        program.in_range(self, prelabelled=(0, 1), pseudo=(0, 1), round_share=(1e-6, 1))
-        program.known(self, methods=partial_feedback.METHODS, schedule=training.SCHEDULES)
-        program.known(self, loss=partial_labels.LOSSES, augment=training.AUGMENTS)
-        program.known(self, oracle=dict.fromkeys(("simulated", "ask")))
+        partial_data.check(self)
 
     @property
     def errors(self) -> questions.Errors | None:
@@ -114,11 +110,17 @@ def make_round(config: Config, found: partial_data.Problem):
     budget, errors = config.round_share * found.uniform_cost, config.errors
     cost = None if config.leaf_cost == 1 else jnp.asarray(found.cost, jnp.float32)
     most = max(1, int(np.ceil(budget / found.cost.min())))
+    choose = lambda key, *given, **how: partial_feedback.ask(key, config.methods, *given, **how)
 
     def keys(t, replica):
         """The same for all methods, so that their differences are paired."""
         seed = jax.random.fold_in(jax.random.key(0), replica["seed"])
         return jax.random.split(jax.random.fold_in(seed, t), 4)
+
+    def kept(replica):
+        """Which images are not learnt from, so that they tell how sure the network may be."""
+        key = jax.random.fold_in(jax.random.key(1), replica["seed"])
+        return jax.random.uniform(key, (size,)) < config.calibrate
 
     def init(data):
         start = training.begin(jax.random.key(0), recipe, data[0])
@@ -129,27 +131,27 @@ def make_round(config: Config, found: partial_data.Problem):
     def ask(t, data, state, replica):
         images, truth, _, _, covers = data
         learner = training.State(state.params, state.stats, ())
-        log_probs = jax.nn.log_softmax(training.predict(recipe, learner, images))
-        given = (log_probs, state.known, truth, covers, jnp.where(t == 0, 0, budget), most)
+        logits = training.predict(recipe, learner, images)
+        if config.calibrate:
+            exact = (partial_feedback.evidence_of(state.known, labels) == 0).sum(1) == 1
+            logits /= calibration.temperature(logits, truth, (kept(replica) & exact).astype(float))
+        now = (jax.nn.log_softmax(logits), state.known, truth, covers)
         how = {"cap": config.cap, "cost": cost, "errors": errors}
-        key = keys(t, replica)[0]
-        return partial_feedback.ask(key, config.methods, replica["method"], *given, **how)
+        pays = jnp.where(t == 0, 0, budget)
+        return choose(keys(t, replica)[0], replica["method"], *now, pays, most, **how)
 
     def learn(t, data, state, replica, asked):
         images, truth, test_images, test_labels, covers = data
         _, key_free, key_begin, key_train = keys(t, replica)
         known = partial_feedback.tell(state.known, asked, covers, errors)
-        free = jax.random.permutation(key_free, size) < round(config.prelabelled * size)
-        exact = jnp.where(jax.nn.one_hot(truth, labels) > 0, 0.0, -jnp.inf)
-        exact = exact if errors else partial_feedback.pack(exact == 0)
-        known = jnp.where(((t == 0) & free)[:, None], exact, known)
-        touched = state.touched.at[asked.item].max(asked.taken > 0) | (t == 0) & free
-
+        free = jax.random.permutation(key_free, size) < (t == 0) * round(config.prelabelled * size)
+        known = partial_feedback.reveal(known, truth, free, labels)
+        touched = state.touched.at[asked.item].max(asked.taken > 0) | free
         evidence = partial_feedback.evidence_of(known, labels)
         target = jnp.exp(evidence - evidence.max(1, keepdims=True))
-        order = jnp.argsort(~touched, stable=True)
-        examples = (images, order, target[order], jnp.ones(size), touched.sum())
-        examples = training.Examples(*examples)
+        learnt = touched & ~kept(replica)
+        order = jnp.argsort(~learnt, stable=True)
+        examples = training.Examples(images, order, target[order], jnp.ones(size), learnt.sum())
         learner = training.State(state.params, state.stats, recipe.optimiser.init(state.params))
 
         def train():
@@ -178,8 +180,7 @@ def experiment(config: Config, run: Run) -> None:
         return
     rows, replica = replicas.grid(seed=range(config.seeds), method=config.methods)
     devices = mesh.make()
-    replica = replicas.spread(replica, devices)
-    data = replicas.share(data, devices)
+    replica, data = replicas.spread(replica, devices), replicas.share(data, devices)
     one_round = lambda *now: learn(*now, ask(*now))
     start, state = run.resume(lambda: replicas.stack(init(data), len(rows)))
     state = replicas.spread(state, devices)

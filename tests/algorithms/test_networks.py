@@ -96,6 +96,7 @@ def test_images_are_needed_for_convolutions():
         ("softmax", 3072 * 10 + 10),
         ("mlp", 3072 * 64 + 64 + 64 * 10 + 10),
         ("convnet", 27 * 32 + 32 + 288 * 64 + 64 + 576 * 128 + 128 + 128 * 10 + 10),
+        ("convnet_bn", 27 * 32 + 2 * 32 + 288 * 64 + 2 * 64 + 576 * 128 + 2 * 128 + 128 * 10 + 10),
         ("resnet20", 272_541),
     ],
 )
@@ -157,7 +158,7 @@ def test_unknown_name():
         network("resnet", LABELS)
     assert str(error.value) == (
         "unknown network 'resnet': did you mean 'resnet20'? "
-        "(known: softmax, mlp, convnet, resnet20, resnet18)"
+        "(known: softmax, mlp, convnet, convnet_bn, resnet20, resnet18)"
     )
     with pytest.raises(InputError, match=r"unknown network 'vgg': did you mean 'convnet'"):
         network("vgg", LABELS)

@@ -104,6 +104,18 @@ def evidence_of(known: Shaped[Array, "item _"], labels: int) -> Float[Array, "it
     return jnp.where(unpack(known, labels), 0.0, -jnp.inf)
 
 
+def reveal(
+    known: Shaped[Array, "item _"],
+    truth: Int[Array, " item"],
+    which: Bool[Array, " item"],
+    labels: int,
+) -> Shaped[Array, "item _"]:
+    """What is known once the labels of some items are: packed sets or evidence, as before."""
+    exact = jax.nn.one_hot(truth, labels) > 0
+    exact = pack(exact) if known.dtype == jnp.uint32 else jnp.where(exact, 0.0, -jnp.inf)
+    return jnp.where(which[:, None], exact, known)
+
+
 def weigh(
     covered: Bool[Array, "*item label"], yes: Bool[Array, "*item"], errors: Errors | None = None
 ) -> Float[Array, "*item label"]:
