@@ -1,5 +1,7 @@
 """All devices, two axes."""
 
+import os
+
 import jax
 import pytest
 from jax.sharding import AxisType
@@ -27,5 +29,9 @@ def test_sizes_that_do_not_fit_are_refused(sizes):
 def test_cores_become_devices_only_before_jax_is_used(monkeypatch):
     before = jax.devices()
     monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", "--of_the_user")
     mesh.use_cores()
     assert jax.devices() == before
+    assert os.environ["XLA_FLAGS"].endswith(
+        f"terminate_timeout_seconds={mesh.PATIENCE} --of_the_user"
+    )

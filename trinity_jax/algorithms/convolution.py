@@ -86,6 +86,24 @@ def conv_matmul(
     return windows @ kernel.reshape(-1, kernel.shape[-1])
 
 
+def conv_adjoint(
+    u: Float[Array, "batch *position out"],
+    kernel: Float[Array, "*window _ out"],
+    padding: Sequence[tuple[int, int]],
+) -> Float[Array, "batch *space in"]:
+    """The adjoint of a convolution of stride 1, which is another: <conv(x), u> = <x, adjoint(u)>.
+
+    Args:
+      u: of the shape of the convolution's output.
+      kernel: as given to `conv`.
+      padding: as given to `conv`, a pair (low, high) per axis.
+    """
+    axes = tuple(range(len(padding)))
+    sides = zip(kernel.shape, padding, strict=False)
+    around = [(taps - 1 - low, taps - 1 - high) for taps, (low, high) in sides]
+    return conv(u, jnp.flip(kernel, axes).swapaxes(-1, -2), 1, around)
+
+
 def conv_embedded(
     symbols: Int[Array, "batch width"],
     table: Float[Array, "symbol in"],

@@ -10,12 +10,20 @@ import os
 import jax
 from jax.sharding import AxisType, Mesh
 
+PATIENCE = 10**6  # seconds
+
 
 def use_cores() -> None:
     """Makes one JAX device of each CPU core, so that replicas run on all of them.
 
+    Cores may wait for each other as long as they like: XLA ends the process of a device that
+    waits for another for more than a minute or so, and replicas take as long as their method does.
+
     Call it before JAX is first used; later it has no effect. Accelerators are not touched.
     """
+    waits = ("warn_stuck", "terminate")
+    flags = [f"--xla_cpu_collective_call_{wait}_timeout_seconds={PATIENCE}" for wait in waits]
+    os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):  # JAX has been used: its devices stay

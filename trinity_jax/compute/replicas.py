@@ -45,7 +45,7 @@ def over_replicas(function: Callable[..., Any], mesh: Mesh, shared: int) -> Call
         common, rows = arguments[:shared], arguments[shared:]
         count = jax.tree.leaves(rows)[0].shape[0]
         missing = -count % devices
-        fill = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], missing, axis=0)])
+        fill = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], missing, axis=0)])
         padded = jax.tree.map(fill, rows) if missing else rows
         result = on_mesh(common, padded)
         if not missing:
