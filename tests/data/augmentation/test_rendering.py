@@ -188,7 +188,10 @@ class TestAnyWeights:
         seen, y = infer(rendering.fold(weights, scales, shifts), LARGE, x, slope), x
         parts = zip(LARGE, weights.kernels, weights.biases, scales, shifts, strict=True)
         for layer, w, b, scale, shift in parts:
-            a = scale * jconv(y, w, 1, ((layer.pad, layer.pad),) * 2) + shift[None, None, None]
+            a = (
+                scale[None, None, None] * jconv(y, w, 1, ((layer.pad, layer.pad),) * 2)
+                + shift[None, None, None]
+            )
             a = a + b[None, None, None]
             y = to_cells(jnp.maximum(a, slope * a), layer.pool).max(-1)
         np.testing.assert_allclose(seen.logits, y.mean((1, 2)) @ weights.templates, rtol=1e-11)

@@ -329,7 +329,7 @@ def fold(
 
     With frozen statistics batch normalisation is such a map, and rendering multiplies u by scale.
     """
-    kernels = tuple(w * g for w, g in zip(weights.kernels, scales, strict=True))
+    kernels = tuple(w * g[None, None, None] for w, g in zip(weights.kernels, scales, strict=True))
     biases = tuple(b + s for b, s in zip(weights.biases, shifts, strict=True))
     return Weights(kernels, biases, weights.templates)
 
