@@ -40,6 +40,7 @@ from trinity_jax.types import PRNGKey
 
 Images = Float[Array, "batch height width channel"]
 Features = Float[Array, "batch _ _ _"]
+Norm = Callable[[int, Features], Features]  # of the level: layers from 0, h_l by l
 Cells = Float[Array, "batch high wide channel place"]
 
 
@@ -163,6 +164,8 @@ def infer(
     slope: ScalarLike = 0.0,
     *,
     low: bool = False,
+    norm: Norm | None = None,
+    keep: Sequence[Features] | None = None,
 ) -> Inferred:
     """The network, bottom-up.
 
@@ -172,15 +175,17 @@ def infer(
       x: images.
       slope: of the rectifier below zero, in [0, 1).
       low: whether to look for the worst score: minima of cells, rectified from above.
+      norm: what is done to the output of each convolution, before its bias is added.
+      keep: factors of the gates of each layer, as of dropout; rendering has them too.
     """
     sign = -1 if low else 1
 
     def switch(level, cells):
-        del level
         place = (sign * cells).argmax(-1)
-        return place, jnp.where(sign * _at(cells, place) > 0, 1.0, slope)
+        gate = jnp.where(sign * _at(cells, place) > 0, 1.0, slope)
+        return place, gate if keep is None else gate * keep[level]
 
-    return _upward(weights, layers, x, switch)
+    return _upward(weights, layers, x, switch, norm)
 
 
 def clamped(weights: Weights, layers: Sequence[Layer], x: Images, latents: Latents) -> Inferred:
@@ -224,6 +229,7 @@ def render(
     target: Float[Array, "batch label"],
     latents: Latents,
     shape: Sequence[int],
+    norm: Norm | None = None,
 ) -> Rendered:
     """The model, top-down.
 
@@ -233,10 +239,12 @@ def render(
       target: one class an image, as a one; or shares of classes.
       latents: of every image.
       shape: of an image, (height, width, channel).
+      norm: what is done to h_l; without, all is as said above.
     """
     batch, high, wide, channels = latents.gate[-1].shape
     template = (target @ weights.templates.T)[:, None, None] / (high * wide)
     h = jnp.broadcast_to(template, (batch, high, wide, channels))
+    h = h if norm is None else norm(len(layers), h)
     prior, features, masked = jnp.zeros(batch), [], []
     for level in reversed(range(len(layers))):
         layer, place, gate = layers[level], latents.place[level], latents.gate[level]
@@ -245,6 +253,7 @@ def render(
         masked.append(u)
         prior += (u.sum((1, 2)) * weights.biases[level][None]).sum(-1)
         h = conv_adjoint(u, weights.kernels[level], [(layer.pad, layer.pad)] * 2)
+        h = h if norm is None else norm(level, h)
     if h.shape[1:] != tuple(shape):
         raise ValueError(f"these latents render images of {h.shape[1:]}, not of {tuple(shape)}")
     return Rendered(h, prior, tuple(features[::-1]), tuple(masked[::-1]))
@@ -334,12 +343,19 @@ def fold(
     return Weights(kernels, biases, weights.templates)
 
 
-def _upward(weights: Weights, layers: Sequence[Layer], x: Images, switch: Callable) -> Inferred:
+def _upward(
+    weights: Weights,
+    layers: Sequence[Layer],
+    x: Images,
+    switch: Callable,
+    norm: Norm | None = None,
+) -> Inferred:
     """The network with `switch(level, cells) -> (place, gate)`, which has no gradient."""
     features, places, gates = [x], [], []
     for level, layer in enumerate(layers):
         pad = [(layer.pad, layer.pad)] * 2
         a = conv(features[-1], weights.kernels[level], 1, pad)
+        a = a if norm is None else norm(level, a)
         cells = to_cells(a + weights.biases[level][None, None, None], layer.pool)
         place, gate = jax.lax.stop_gradient(switch(level, cells))
         features.append(gate * _at(cells, place))
