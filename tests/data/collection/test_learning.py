@@ -167,7 +167,7 @@ def test_reading_equals_reading_sentence_by_sentence(decoder, arrays):
     features = model.encode_forms(params, forms)
     numbers = {string: number for number, string in enumerate(ENCODED.strings)}
     tag_of = {tag: number for number, tag in enumerate(ENCODED.tags)}
-    for place, sentence in enumerate(itertools.chain(TRAIN, TEST)):
+    for place, sentence in list(enumerate(itertools.chain(TRAIN, TEST)))[::3]:
         form = jnp.array([[numbers[token] for token in sentence.tokens]])
         length = jnp.array([len(sentence.tokens)])
         encoded = model.encode(params, features, tagger.Tokens(form, length))
@@ -192,7 +192,7 @@ def test_features_are_those_of_each_sentence(model, arrays):
     }
     of_form = model.encode_forms(params, forms)
     numbers = {string: number for number, string in enumerate(ENCODED.strings)}
-    for place, sentence in enumerate(itertools.chain(TRAIN, TEST)):
+    for place, sentence in list(enumerate(itertools.chain(TRAIN, TEST)))[::3]:
         form = jnp.array([[numbers[token] for token in sentence.tokens]])
         length = jnp.array([len(sentence.tokens)])
         h = model.encode(params, of_form, tagger.Tokens(form, length))
