@@ -8,7 +8,6 @@ import pytest
 
 # Tests compile far more than they compute: a third of the time goes without optimisation.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
@@ -18,6 +17,15 @@ CACHE = pathlib.Path(
 )
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def pytest_sessionstart():
+    """Four devices, and the flags of programs, now, so that none is compiled under other ones."""
+    from trinity_jax.compute import mesh
+
+    mesh.use_cores()
+    jax.config.update("jax_num_cpu_devices", 4)
+
 
 # Real data are not part of the repository; tests that want them say where they looked.
 REAL_DATA = pathlib.Path(os.environ.get("TRINITY_DATA", "../shared/data")).resolve()

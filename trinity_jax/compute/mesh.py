@@ -23,7 +23,9 @@ def use_cores() -> None:
     """
     waits = ("warn_stuck", "terminate")
     flags = [f"--xla_cpu_collective_call_{wait}_timeout_seconds={PATIENCE}" for wait in waits]
-    os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
+    given = os.environ.get("XLA_FLAGS", "")
+    if flags[0] not in given:  # flags are part of the keys of compiled programs: once is enough
+        os.environ["XLA_FLAGS"] = " ".join([*flags, given])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):  # JAX has been used: its devices stay
