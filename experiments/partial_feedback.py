@@ -51,9 +51,7 @@ class Config:
     error_yes: float = 0.0  # and yes to a false one
     loss: str = "cc"  # what is learnt from a set of classes: cc (paper), rc or proden
     pseudo: float = 0.0  # take the network's favourite of a set for true from this probability on
-    calibrate: float = (
-        0.0  # share of images never trained on: when labelled, they fit a temperature
-    )
+    calibrate: float = 0.0  # share of images never trained on: labelled, they fit a temperature
     warm: bool = False  # go on from the last round's network, or train a fresh one (paper)
     network: str = ""  # convnet, resnet18 ... (default: mlp for digits, else convnet_bn)
     epochs: int = 60  # passes over what is at least partly labelled, each round
@@ -110,7 +108,6 @@ def make_round(config: Config, found: partial_data.Problem):
     budget, errors = config.round_share * found.uniform_cost, config.errors
     cost = None if config.leaf_cost == 1 else jnp.asarray(found.cost, jnp.float32)
     most = max(1, int(np.ceil(budget / found.cost.min())))
-    choose = lambda key, *given, **how: partial_feedback.ask(key, config.methods, *given, **how)
 
     def keys(t, replica):
         """The same for all methods, so that their differences are paired."""
@@ -135,10 +132,11 @@ def make_round(config: Config, found: partial_data.Problem):
         if config.calibrate:
             exact = (partial_feedback.evidence_of(state.known, labels) == 0).sum(1) == 1
             logits /= calibration.temperature(logits, truth, (kept(replica) & exact).astype(float))
-        now = (jax.nn.log_softmax(logits), state.known, truth, covers)
+        log_probs = jax.nn.log_softmax(logits)
+        given = (log_probs, state.known, truth, covers, jnp.where(t == 0, 0, budget), most)
         how = {"cap": config.cap, "cost": cost, "errors": errors}
-        pays = jnp.where(t == 0, 0, budget)
-        return choose(keys(t, replica)[0], replica["method"], *now, pays, most, **how)
+        key = keys(t, replica)[0]
+        return partial_feedback.ask(key, config.methods, replica["method"], *given, **how)
 
     def learn(t, data, state, replica, asked):
         images, truth, test_images, test_labels, covers = data

@@ -16,8 +16,8 @@ PATIENCE = 10**6  # seconds
 def use_cores() -> None:
     """Makes one JAX device of each CPU core, so that replicas run on all of them.
 
-    Cores may wait for each other as long as they like: XLA ends the process of a device that
-    waits for another for more than a minute or so, and replicas take as long as their method does.
+    Cores may wait for each other as long as they like, as replicas take as long as their method
+    does: XLA would complain of it after 20 seconds, and it has a limit after which it gives up.
 
     Call it before JAX is first used; later it has no effect. Accelerators are not touched.
     """
