@@ -4,6 +4,7 @@ The order of the examples is a function of the key and the epoch, so a run taken
 what epoch 7 would have seen. How many examples there are may be traced: a loop ends when they do.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -199,24 +200,29 @@ def predict(
 ) -> Float[Array, "item label"]:
     """Logits of `inputs[row]` (by default of all inputs), `batch_size` at a time."""
     row = jnp.arange(inputs.shape[0]) if row is None else row
-    count = row.shape[0]
+    apply = lambda r: recipe.network.apply(state.params, state.stats, inputs[r])
+    return in_batches(apply, row, batch_size)
+
+
+def in_batches(function: Callable[[Array], Array], rows: Array, batch_size: int = 1024) -> Array:
+    """`function(rows)`, `batch_size` of them at a time; the last batch wraps around."""
+    count = rows.shape[0]
     batch_size = min(batch_size, count)
-    batches = jnp.resize(row, (-(-count // batch_size), batch_size))  # the last one wraps around
-    logits = jax.lax.map(
-        lambda r: recipe.network.apply(state.params, state.stats, inputs[r]), batches
-    )
-    return logits.reshape(-1, logits.shape[-1])[:count]
+    taken = jnp.arange(-(-count // batch_size) * batch_size) % count
+    batches = rows[taken].reshape(-1, batch_size, *rows.shape[1:])
+    results = jax.lax.map(function, batches)
+    return results.reshape(-1, *results.shape[2:])[:count]
 
 
-def shift_and_mirror(key: PRNGKey, images: Array, pad: int = 4) -> Array:
-    """Random crops of images padded with mid-grey (uint8), half of them mirrored."""
+def shift_and_mirror(key: PRNGKey, images: Array, pad: int = 4, mirror: float = 0.5) -> Array:
+    """Random crops of images padded with mid-grey (uint8), a share of them mirrored."""
     key_shift, key_mirror = jax.random.split(key)
     count, height, width, _ = images.shape
     padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=127)
     corner = jax.random.randint(key_shift, (2, count), 0, 2 * pad + 1)
     rows = corner[0][:, None] + jnp.arange(height)[None]
     columns = corner[1][:, None] + jnp.arange(width)[None]
-    mirrored = jax.random.bernoulli(key_mirror, 0.5, (count, 1))
+    mirrored = jax.random.bernoulli(key_mirror, mirror, (count, 1))
     columns = jnp.where(mirrored, columns[:, ::-1], columns)
     example = jnp.arange(count)[:, None, None]
     return padded[example, rows[:, :, None], columns[:, None, :]]
@@ -254,4 +260,9 @@ def _between(size: int, corner: Array, share: Array) -> Float[Array, "batch to p
     return jnp.maximum(1 - jnp.abs(distance), 0)
 
 
-AUGMENTS = {"none": None, "shift": shift_and_mirror, "crop": resized_crop}
+AUGMENTS = {
+    "none": None,
+    "shift": shift_and_mirror,
+    "shift_only": functools.partial(shift_and_mirror, mirror=0.0),
+    "crop": resized_crop,
+}

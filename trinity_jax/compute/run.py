@@ -53,6 +53,8 @@ OURS = (
     "summary.json",
     "figure.png",
     "figure.svg",
+    "renderings.png",
+    "samples.png",
     "checkpoints",
 )
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")

@@ -150,13 +150,20 @@ def predict(
     return (1 - low) * high + low * lowest + params.bias[None]
 
 
-def reconstruct(params: Params, running: Running, model: Model, x: Images, target: Array):
+def look(params: Params, running: Running, model: Model, x: Images) -> rendering.Inferred:
+    """What the network of maxima sees, by running moments; logits without the classes' bias."""
+    norm = frozen(params.up, running.up) if model.normalised else None
+    return rendering.infer(params.weights, model.layers, x, model.slope, norm=norm)
+
+
+def reconstruct(
+    params: Params, running: Running, model: Model, x: Images, target: Array, untied: Number = 0.0
+) -> rendering.Rendered:
     """What `rendering.render` makes of the images' own latents, by running moments."""
-    up = frozen(params.up, running.up) if model.normalised else None
-    down = frozen(params.down, running.down) if model.normalised else None
-    seen = rendering.infer(params.weights, model.layers, x, model.slope, norm=up)
-    given = params.weights, model.layers, target, seen.latents, model.shape
-    return rendering.render(*given, norm=down)
+    norm = frozen(params.down, running.down) if model.normalised else None
+    latents = look(params, running, model, x).latents
+    decoder = _decoder(params, untied)
+    return rendering.render(decoder, model.layers, target, latents, model.shape, norm=norm)
 
 
 def loss(
@@ -223,8 +230,7 @@ def half(
     probs = mixed(*map(jnp.exp, log_probs))
     terms["entropy"] = -(probs * jnp.log(model.labels * probs + 1e-8)).sum(1).mean()
 
-    own = lambda mine, shared: objective.untied * mine + (1 - objective.untied) * shared
-    decoder = jax.tree.map(own, params.decoder, params.weights)
+    decoder = _decoder(params, objective.untied)
 
     def draw(key, latents, seen_moments):
         latents = _scattered(key, model, latents, objective.scattered)
@@ -249,7 +255,9 @@ def half(
         return found, moments
 
     wanted = (objective.reconstruction, objective.moments, objective.paths, objective.negative)
-    drawn, down = _if(sum(abs(weight) for weight in wanted) > 0, draw_both)
+    on = sum(abs(weight) for weight in wanted) > 0
+    drawn, down = _if(on, draw_both)
+    down = tuple((mean, jnp.where(on, variance, 1.0)) for mean, variance in down)
     return terms | drawn, Running(high[2], lowest[2], down)
 
 
@@ -324,10 +332,18 @@ def _normal(a, mean, variance, affine):
     return (a - mean) * jax.lax.rsqrt(variance + EPSILON) * scale + shift
 
 
+def _decoder(params: Params, untied: Number) -> Weights:
+    """The weights to render with."""
+    own = lambda mine, shared: untied * mine + (1 - untied) * shared
+    return jax.tree.map(own, params.decoder, params.weights)
+
+
 def _if(condition, function: Callable):
     """What the function returns, or zeros of that shape: where it is not needed, for nothing."""
     shapes = jax.eval_shape(function)
     nothing = lambda: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    if isinstance(condition, bool):  # known before compiling, which then has less to do
+        return function() if condition else nothing()
     return jax.lax.cond(condition, function, nothing)
 
 

@@ -1,0 +1,153 @@
+"""What a run of generative augmentation says: errors, generators, and where gradients point."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import few_labels, generative_figure
+from experiments.generative_arms import see
+from experiments.rendering_report import less
+from trinity_jax.algorithms import training
+from trinity_jax.algorithms.statistics import interval
+from trinity_jax.compute.run import Run
+from trinity_jax.data.augmentation import gan, nrm, samples
+from trinity_jax.data.augmentation.nrm import Objective
+
+BASE = "supervised"
+TERMS = ("real_or_fake", "reconstruction", "entropy", "paths")
+OWN = {"real_or_fake": "semi_gan"}  # the arm that learns it; the others, the joint model
+SEEN = 128  # images without labels that auxiliary gradients are of
+
+
+def measurer(config, images, held):
+    """`measure(state, test images, test labels) -> metrics`: the error, and the cosine between the
+    gradient of each auxiliary loss and that of prediction on held-out images, of the kernels.
+    """
+    model, prepare = few_labels.model(config, images), few_labels.preparer(config.inputs, images)
+    held_x, held_y = prepare(held[0]), jax.nn.one_hot(held[1], model.labels)
+    some = prepare(images.train_images[:SEEN])
+    noise = jax.random.normal(jax.random.key(3), (SEEN, gan.NOISE))
+    wanted = jax.nn.one_hot(jnp.arange(SEEN) % model.labels, model.labels)
+
+    def measure(state, pixels, labels):
+        predict = lambda x: nrm.predict(state.params, state.running, model, 0.0, prepare(x))
+        guess = training.in_batches(predict, pixels, 500).argmax(1)
+        made = gan.generate(state.maker[0], model, noise, wanted)
+
+        def auxiliary(params, weights):
+            terms, _ = nrm.half(
+                jax.random.key(4), params, model, Objective(1.0, 1.0, 0.0, 1.0), some, None
+            )
+            logits = lambda x: see(params, model, x).logits + params.bias[None]
+            terms["real_or_fake"] = gan.tell(logits(some), logits(made))
+            return sum(w * terms[name] for w, name in zip(weights, TERMS, strict=True))
+
+        def prediction(params):
+            return nrm.half(jax.random.key(4), params, model, Objective(), held_x, held_y)[0][
+                "label"
+            ]
+
+        wanted_slope = jax.grad(prediction)(state.params).weights.kernels
+        slope = lambda weights: jax.grad(auxiliary)(state.params, weights).weights.kernels
+        angle = lambda weights: samples.cosine(slope(weights), wanted_slope)
+        cosines = jax.lax.map(angle, jnp.eye(len(TERMS)))
+        return {"error": (guess != labels).mean(), **dict(zip(TERMS, cosines, strict=True))}
+
+    return measure
+
+
+def by_arm(records, name: str, budget: str) -> dict:
+    """{arm: {seed: [round]}}."""
+    found: dict = {}
+    for row in records:
+        if row["budget"] == budget:
+            found.setdefault(row["arm"], {}).setdefault(row["seed"], []).append(row[name])
+    return found
+
+
+def cosines(records, term: str, arm: str) -> np.ndarray:
+    """[seed, round]."""
+    return np.array(list(by_arm(records, term, "steps").get(arm, {}).values()))
+
+
+def headline(records, seconds: dict, judged: dict) -> dict:
+    """The numbers of the claims."""
+    last = {
+        budget: {
+            arm: {seed: 100 * of_seed[-1] for seed, of_seed in seeds.items()}
+            for arm, seeds in by_arm(records, "error", budget).items()
+        }
+        for budget in ("steps", "time")
+    }
+    forms = lambda arms: {arm: interval(list(seeds.values())) for arm, seeds in arms.items()}
+    base = {budget: arms.get(BASE) for budget, arms in last.items()}
+    measures = {
+        name: {arm: interval(values) for arm, values in arms.items()}
+        for name, arms in judged["measures"].items()
+    }
+    over_time = {
+        term: {arm: cosines(records, term, arm) for arm in ("semi_gan", "joint", BASE)}
+        for term in TERMS
+    }
+    mean = lambda values: interval(values.mean(1)) if values.size else None
+    return {
+        "error": forms(last["steps"]),
+        "error_at_equal_time": forms(last["time"]),
+        "paired_gain": {
+            budget: {arm: less(base[budget], e) for arm, e in arms.items() if arm != BASE}
+            for budget, arms in last.items()
+            if base[budget]
+        },
+        "cas": measures.pop("cas", {}),
+        "gan_test": measures.pop("gan_test", {}),
+        "gradient_cosine": {term: mean(over_time[term][OWN.get(term, "joint")]) for term in TERMS},
+        # Of the same network, the semi-supervised discriminator, and of others.
+        "gradient_cosine_by_arm": {
+            term: {arm: mean(values) for arm, values in arms.items()}
+            for term, arms in over_time.items()
+        },
+        "generators": measures,
+        "seconds_per_step": seconds,
+    }
+
+
+def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
+    """The slide's claims: what is claimed, whether it was shown again, numbers."""
+    found, verdicts = summary["headline"], []
+    gains = found["paired_gain"].get("steps", {})
+    for arm, claim in (
+        ("gan", "images of a GAN trained on the labelled ones help"),
+        ("joint", "one model that predicts and renders helps"),
+    ):
+        if arm in gains and gains[arm]["interval"]:
+            low, high = gains[arm]["interval"]
+            verdict = True if low > 0 else False if high < 0 else None
+            numbers = f"{gains[arm]['mean']:.1f} [{low:.1f}, {high:.1f}] points of error less"
+            verdicts.append((claim, verdict, numbers))
+    angles = found["gradient_cosine"]
+    fake, rendered = angles["real_or_fake"], angles["reconstruction"]
+    if fake and rendered:
+        apart = fake["interval"] and rendered["interval"]
+        verdict = None
+        if apart and (fake["interval"][1] < rendered["interval"][0]):
+            verdict = True
+        elif apart and (fake["interval"][0] > rendered["interval"][1]):
+            verdict = False
+        numbers = f"cosine with prediction's gradient: real or fake {fake['mean']:.2f}, "
+        numbers += f"rendering {rendered['mean']:.2f}"
+        verdicts.append(("'real or fake' points elsewhere than rendering", verdict, numbers))
+    return verdicts
+
+
+def report(config, images, rows, state, seconds, judged, run: Run) -> None:
+    """Headline, figure, and a sheet of made images."""
+    del rows, state
+    records = run.records()
+    numbers = headline(records, seconds, judged)
+    angles = {term: cosines(records, term, OWN.get(term, "joint")) for term in TERMS}
+    generative_figure.draw(numbers, angles, config, run.directory)
+    generative_figure.sheet(judged["sheet"], images, config, run.directory)
+    summary = run.finish(numbers)
+    for claim, verdict, told in claims(summary):
+        word = {True: "yes", False: "no", None: "undecided"}[verdict]
+        run.say(f"{claim}: {word} ({told})")

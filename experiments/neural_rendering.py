@@ -1,0 +1,201 @@
+"""One network that predicts upwards and renders downwards: does rendering help with few labels?
+
+    python -m experiments.neural_rendering                  digits, minutes
+    python -m experiments.neural_rendering --data idx:DIR --layers mnist --labelled 100 --steps 3000
+    python -m experiments.neural_rendering --evaluate validation   to choose settings: never on test
+    python -m experiments.neural_rendering paper_mnist --data idx:DIR   (also paper_svhn ...)
+
+Every arm sees the same few labels, all images without labels, and as many steps; arms differ in
+which terms of the loss they have. The last step's network is what counts.
+N. Ho, T. Nguyen, A. Patel, A. Anandkumar, M. I. Jordan, R. G. Baraniuk. Neural rendering model:
+joint generation and prediction for semi-supervised learning. arXiv 1811.02657v1
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import few_labels, rendering_exact, rendering_report
+from experiments.few_labels import pick
+from trinity_jax.algorithms import training
+from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.compute.run import Run
+from trinity_jax.data import sources
+from trinity_jax.data.augmentation import draws, nrm
+from trinity_jax.data.augmentation.nrm import Objective
+
+ARMS = {  # which terms: of the full loss, with the weights of the configuration
+    "supervised": lambda full: Objective(),
+    "entropy": lambda full: Objective(entropy=full.entropy),
+    "reconstruction": lambda full: Objective(reconstruction=full.reconstruction),
+    "joint": lambda full: Objective(full.reconstruction, full.entropy),
+    "full": lambda full: full,
+    "no_reconstruction": lambda full: full._replace(reconstruction=0.0),
+    "no_entropy": lambda full: full._replace(entropy=0.0),
+    "other_sign": lambda full: full._replace(entropy=-full.entropy),
+    "no_moments": lambda full: full._replace(moments=0.0),
+    "no_paths": lambda full: full._replace(paths=0.0),
+    "max_min": lambda full: full._replace(low=0.5),
+    "untied": lambda full: full._replace(untied=1.0),
+    "scattered": lambda full: full._replace(scattered=1.0),
+}
+TERMS = Objective._fields[:5]
+CURVE = ("supervised", "entropy", "reconstruction", "joint")  # at every number of labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What the experiment varies; replicas are arms times numbers of labels times seeds."""
+
+    seeds: int = 5  # labels, the network's start and training are drawn anew
+    arms: tuple[str, ...] = tuple(ARMS)
+    data: str = "digits"  # digits, npz:DIR, idx:DIR or tfds:NAME
+    prefix: str = ""  # which files, where an npz folder holds several data sets
+    target: str = "fine"  # which labels, where there are several: fine or coarse
+    labelled: tuple[int, ...] = (50, 20, 100)  # of all classes; ablations only at the first
+    evaluate: str = "test"  # or validation: a fifth of the training images, to choose settings
+    layers: str = "small"  # small, mnist or allconv13
+    mode: str = "authors"  # batches are normalised; or exact: nothing is, every identity holds
+    inputs: str = "standard"  # images: standard, plain ([0, 1]) or norm (of one length, for exact)
+    augment: str = "none"  # none, shift (and mirror), shift_only or crop
+    dropout: float = 0.0  # share of features left out after each pooling
+    reconstruction: float = 0.5  # weights of the full loss
+    entropy: float = 0.5
+    moments: float = 0.5
+    paths: float = 1.0
+    ramp: float = 0.5  # share of the training in which the entropy's weight rises
+    negative: float = 0.0  # the authors' without normalisation
+    steps: int = 300
+    exact_steps: int = 300  # of another model, in mode exact, whose identities are looked at
+    rounds: int = 5  # parts of the training after which is measured
+    batch_labelled: int = 50
+    batch_unlabelled: int = 64
+    learning_rate: float = 1e-2  # of Adam
+    schedule: str = "cosine"  # how it falls; or authors: Adam, then descent
+    descent_rate: float = 0.15  # of the authors' descent
+    weight_decay: float = 5e-4
+    clip: float = 0.0  # the gradient's norm (0: as it is)
+
+    def __post_init__(self):
+        few_labels.check(self)
+        program.known(self, arms=ARMS)
+
+
+PAPER = Config(
+    data="tfds:cifar10",
+    arms=("supervised", "full", "max_min"),
+    labelled=(4000,),
+    layers="allconv13",
+    augment="shift",
+    dropout=0.5,
+    steps=400 * 50_000 // 64,
+    rounds=40,
+    batch_labelled=64,
+    learning_rate=1e-3,
+    ramp=0.0,
+    schedule="authors",
+)
+MNIST = {"layers": "mnist", "inputs": "plain", "augment": "none", "dropout": 0.0}
+MNIST |= {"reconstruction": 1.0, "entropy": 0.2, "moments": 1.0, "descent_rate": 0.2}
+MNIST |= {"batch_labelled": 256, "batch_unlabelled": 256, "steps": 400 * 60_000 // 256}
+SVHN = {"data": "tfds:svhn_cropped", "labelled": (1000,), "augment": "shift_only"}
+CIFAR100 = {"data": "tfds:cifar100", "labelled": (10_000,), "learning_rate": 1e-4}
+PRESETS = {
+    "smoke": Config(seeds=2, arms=("supervised", "joint", "full"), labelled=(50,), steps=60),
+    "laptop": Config(),
+    "exact": Config(mode="exact", inputs="norm", reconstruction=6.4, paths=0.1, learning_rate=3e-3),
+    "paper": PAPER,
+    "paper_mnist": dataclasses.replace(PAPER, data="tfds:mnist", labelled=(1000,), **MNIST),
+    "paper_svhn": dataclasses.replace(PAPER, **SVHN),
+    "paper_cifar100": dataclasses.replace(PAPER, **CIFAR100),
+}
+
+
+class State(NamedTuple):
+    """One replica between rounds: a network, its running moments, and the optimiser's state."""
+
+    params: nrm.Params
+    running: nrm.Running
+    optimiser: Any
+
+
+def make_round(config: Config, images: sources.Images):
+    """Pure `init(replica) -> state`; `train((i, j), data, state, replica) -> (state, terms)` from
+    the i-th step to the j-th, with the terms of the last loss; and `advance(t, ...)`, a round.
+    """
+    model = few_labels.model(config, images)
+    prepare, step_by = few_labels.preparer(config.inputs, images), few_labels.optimiser(config)
+    full = Objective(*(getattr(config, name) for name in TERMS))
+    arms = [ARMS[name](full) for name in config.arms]
+    measure = rendering_report.measurer(model, prepare)
+    augment, most = training.AUGMENTS[config.augment], max(config.labelled)
+
+    def keys(replica):
+        """The same for all arms, so that their differences are paired."""
+        return jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]), 3)
+
+    def init(replica):
+        params, running = nrm.begin(keys(replica)[0], model)
+        return State(params, running, step_by.init(params))
+
+    def train(part, data, state, replica):
+        pixels, truth, *_ = data
+        _, key_draw, key_train = keys(replica)
+        objective, order = pick(arms, replica["arm"]), draws.balanced(key_draw, truth, model.labels)
+        key_of = lambda step: jax.random.fold_in(key_train, step)
+
+        def one_step(step, carry):
+            params, running, optimiser, _ = carry
+            key_known, key_any, *key_augment, key_loss = jax.random.split(key_of(step), 5)
+            count = replica["labelled"], most, config.batch_labelled
+            known = order[draws.batch(key_known, *count)]
+            others = jax.random.randint(key_any, (config.batch_unlabelled,), 0, len(truth))
+            seen = [pixels[known], pixels[others]]
+            if augment is not None:
+                seen = [augment(key, x) for key, x in zip(key_augment, seen, strict=True)]
+            labels = jax.nn.one_hot(truth[known], model.labels)
+            halves = (prepare(seen[0]), labels), prepare(seen[1])
+            rise = jnp.minimum(step / max(config.ramp * config.steps, 1e-9), 1)
+            now = objective._replace(entropy=rise * objective.entropy)
+            slope = jax.grad(nrm.loss, has_aux=True)
+            gradient, (running, terms) = slope(params, key_loss, running, model, now, *halves)
+            params, optimiser = step_by.step(gradient, optimiser, params, step / config.steps)
+            return params, running, optimiser, terms
+
+        nothing = {name: jnp.zeros(()) for name in (*TERMS, "label")}
+        *state, terms = jax.lax.fori_loop(*part, one_step, (*state, nothing))
+        return State(*state), terms
+
+    def advance(t, data, state, replica):
+        part = t * config.steps // config.rounds, (t + 1) * config.steps // config.rounds
+        state, terms = train(part, data, state, replica)
+        return state, terms | measure(state, pick(arms, replica["arm"]), *data[2:])
+
+    return init, train, advance
+
+
+def experiment(config: Config, run: Run) -> None:
+    """Reads images, trains all replicas part by part, and reports."""
+    images = few_labels.read(config, run)
+    init, train, advance = make_round(config, images)
+    rows, replica = few_labels.grid(config, CURVE)
+    devices, data = mesh.make(), tuple(map(jnp.asarray, images[1:5]))
+    replica, data = replicas.spread(replica, devices), replicas.share(data, devices)
+    start, state = run.resume(lambda: replicas.over_replicas(init, devices, shared=0)(replica))
+    state = replicas.spread(state, devices)
+    sweep = jax.jit(replicas.over_replicas(advance, devices, shared=2), donate_argnums=2)
+    compiled = run.compile(sweep, start, config.rounds, np.int32(0), data, state, replica)
+    for t in run.rounds(start, config.rounds):
+        state, metrics = compiled(np.int32(t), data, state, replica)
+        run.commit(t, state, run.measurements(rows, metrics))
+    one = jax.tree.map(np.asarray, (data, replica))  # what a single device may have
+    seconds = run.once("seconds_per_step", lambda: few_labels.timed(config, init, train, one))
+    exact = run.once("exact", lambda: rendering_exact.look(config, make_round, images, one[0]))
+    rendering_report.report(config, images, rows, state, seconds, exact, run)
+
+
+if __name__ == "__main__":
+    program.main("neural_rendering", PRESETS, experiment, __doc__)

@@ -1,0 +1,126 @@
+"""What a run of the rendering model says: errors, ablations, how exact it is, and pictures."""
+
+import jax
+import numpy as np
+
+from experiments import rendering_figure
+from experiments.rendering_exact import KINDS
+from trinity_jax.algorithms import training
+from trinity_jax.algorithms.statistics import interval, paired, signed_rank
+from trinity_jax.compute.run import Run
+from trinity_jax.data.augmentation import nrm, rendering
+
+BASE, FULL = "supervised", "full"
+SEEN = 256  # test images that are rendered, to be measured
+
+
+def measurer(model, prepare):
+    """`measure(state, objective, test images, test labels) -> metrics` of one replica."""
+
+    def measure(state, objective, pixels, labels):
+        given = state.params, state.running, model
+        predict = lambda x: nrm.predict(*given, objective.low, prepare(x))
+        guess = training.in_batches(predict, pixels, 500).argmax(1)
+        x, target = prepare(pixels[:SEEN]), jax.nn.one_hot(guess[:SEEN], model.labels)
+        image = nrm.reconstruct(*given, x, target, objective.untied).image
+        latents = nrm.look(*given, x).latents
+        return {
+            "error": (guess != labels).mean(),
+            "rendering_error": ((image - x) ** 2).mean() / x.var(),
+            "active_paths": rendering.active_paths(model.layers, latents, model.shape).mean(),
+        }
+
+    return measure
+
+
+def last_errors(records) -> dict:
+    """Error in percent after the last round: {arm: {labelled: {seed: error}}}."""
+    errors: dict = {}
+    for row in records:  # in the order of rounds
+        of_arm = errors.setdefault(row["arm"], {})
+        of_arm.setdefault(row["labelled"], {})[row["seed"]] = 100 * row["error"]
+    return errors
+
+
+def less(one: dict, other: dict) -> dict:
+    """Interval of the difference over seeds, with the p value of Wilcoxon's test."""
+    pairs = np.array([(one[seed], other[seed]) for seed in one])
+    return {**paired(*pairs.T), "p": signed_rank(pairs[:, 0] - pairs[:, 1])}
+
+
+def higher(one, other) -> float:
+    """How often a number of one kind is above one of the other: the area under the ROC curve."""
+    one, other = np.asarray(one)[:, None], np.asarray(other)[None]
+    return float((one > other).mean() + 0.5 * (one == other).mean())
+
+
+def headline(records, main: int, seconds: dict, exact: dict) -> dict:
+    """The numbers of the claims."""
+    errors = last_errors(records)
+    forms = lambda by_seed: interval(list(by_seed.values()))
+    last = max(row["round"] for row in records)
+    final = [row for row in records if row["round"] == last and row["labelled"] == main]
+    of = lambda name: {
+        arm: interval([row[name] for row in final if row["arm"] == arm]) for arm in errors
+    }
+    at_main = {arm: by_number[main] for arm, by_number in errors.items()}
+    compare = lambda base: (
+        {arm: less(e, at_main[base]) for arm, e in at_main.items() if arm != base}
+        if base in at_main
+        else {}
+    )
+    return {
+        "error": {
+            arm: {str(n): forms(by_seed) for n, by_seed in by_number.items()}
+            for arm, by_number in errors.items()
+        },
+        "paired_gain": {
+            arm: {str(n): less(errors[BASE][n], by_number[n]) for n in by_number}
+            for arm, by_number in errors.items()
+            if arm != BASE and BASE in errors
+        },
+        "ablation": compare(FULL),
+        "identity_max_error": max(exact["identities"]),
+        "seconds_per_step": seconds,
+        "rendering_error": of("rendering_error"),
+        "active_paths": of("active_paths"),
+        # How often an image of the data scores above one of another kind.
+        "separation": {
+            name: {
+                k: higher(sign * np.array(exact[name]["test"]), sign * np.array(exact[name][k]))
+                for k in KINDS[1:]
+            }
+            for name, sign in (("R", -1), ("prior", 1))
+        },
+    }
+
+
+def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
+    """The talk's claim: what is claimed, whether it was shown again (None: undecided), numbers."""
+    found, verdicts = summary["headline"], []
+    main = str(summary["config"]["labelled"][0])
+    for arm in ("joint", "full"):
+        gain = found["paired_gain"].get(arm, {}).get(main)
+        if gain and gain["interval"]:
+            low, high = gain["interval"]
+            verdict = True if low > 0 else False if high < 0 else None
+            before, after = (found["error"][name][main]["mean"] for name in (BASE, arm))
+            numbers = f"error {before:.1f} to {after:.1f} %: {gain['mean']:.1f} "
+            numbers += f"[{low:.1f}, {high:.1f}] points"
+            verdicts.append((f"{arm} model is better with {main} labels", verdict, numbers))
+    return verdicts
+
+
+def report(config, images, rows, state, seconds, exact, run: Run) -> None:
+    """Headline, figure, and a sheet of renderings."""
+    numbers = headline(run.records(), config.labelled[0], seconds, exact)
+    rendering_figure.draw(numbers, run.records(), exact, config, run.directory)
+    arms = [row["arm"] for row in rows]
+    wanted = [arm for arm in ("joint", "full", "reconstruction") if arm in arms]
+    if wanted:
+        chosen = jax.tree.map(lambda leaf: leaf[arms.index(wanted[0])], state)
+        rendering_figure.sheet(config, images, chosen, wanted[0], run.directory)
+    summary = run.finish(numbers)
+    for claim, verdict, told in claims(summary):
+        word = {True: "yes", False: "no", None: "undecided"}[verdict]
+        run.say(f"{claim}: {word} ({told})")
