@@ -3,7 +3,6 @@
     python -m experiments.neural_rendering                  digits, minutes
     python -m experiments.neural_rendering --data idx:DIR --layers mnist --labelled 100 --steps 3000
     python -m experiments.neural_rendering --evaluate validation   to choose settings: never on test
-    python -m experiments.neural_rendering paper_mnist --data idx:DIR   (also paper_svhn ...)
 
 Every arm sees the same few labels, all images without labels, and as many steps; arms differ in
 which terms of the loss they have. The last step's network is what counts.
