@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from trinity_jax.algorithms import training
+from trinity_jax.algorithms import optimisers, training
+from trinity_jax.algorithms.optimisers import Optimiser
 from trinity_jax.compute import program, replicas
 from trinity_jax.data import sources
 from trinity_jax.data.augmentation.nrm import Model
@@ -32,13 +31,6 @@ NAMES = {  # what these fields may be
     "mode": ("authors", "exact"),
     "evaluate": ("test", "validation"),
 }
-
-
-class Optimiser(NamedTuple):
-    """`init(params) -> state`; `step(gradient, state, params, progress) -> (params, state)`."""
-
-    init: Callable[[Any], Any]
-    step: Callable[..., tuple[Any, Any]]
 
 
 def check(config) -> None:
@@ -182,27 +174,8 @@ def model(config, images: sources.Images) -> Model:
 
 
 def optimiser(config) -> Optimiser:
-    """Adam under half a cosine; or as the authors: Adam for a twentieth, then plain descent.
-
-    Their rate falls from `descent_rate` to 1e-4 in 500 epochs, of which they run 400.
-    """
-    adam, keep = optax.scale_by_adam(), optax.identity()
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else keep
-    before = optax.chain(clip, optax.add_decayed_weights(config.weight_decay))
-
-    def step(gradient, state, params, progress):
-        gradient, _ = before.update(gradient, before.init(params), params)
-        direction, state = adam.update(gradient, state)
-        if config.schedule == "cosine":
-            rate = config.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * progress))
-            new = jax.tree.map(lambda p, d: p - rate * d, params, direction)
-        else:
-            epoch = 400 * progress
-            fall = (1e-4 / config.descent_rate) ** ((epoch - 20) / 498)
-            choose = lambda p, d, g: jnp.where(
-                epoch < 20, p - config.learning_rate * d, p - config.descent_rate * fall * g
-            )
-            new = jax.tree.map(choose, params, direction, gradient)
-        return new, state
-
-    return Optimiser(adam.init, step)
+    """Adam under half a cosine; or as the authors: Adam for a twentieth, then plain descent."""
+    more = config.weight_decay, config.clip
+    if config.schedule == "cosine":
+        return optimisers.cosine(config.learning_rate, *more)
+    return optimisers.then_descent(config.learning_rate, config.descent_rate, *more)
