@@ -45,8 +45,8 @@ class Config:
     mode: str = "authors"  # batches are normalised; or exact
     inputs: str = "standard"  # images: standard, plain ([0, 1]) or norm (of one length)
     dropout: float = 0.0  # share of features left out after each pooling
-    steps: int = 400  # of the joint model
-    rounds: int = 8  # parts of the training after which is measured
+    steps: int = 300  # of the joint model
+    rounds: int = 6  # parts of the training after which is measured
     batch_labelled: int = 50
     batch_unlabelled: int = 64  # and of made images
     learning_rate: float = 1e-2  # of Adam, under half a cosine in each stage

@@ -54,10 +54,8 @@ def judge(config, images, rows, state) -> dict:
 def make_judge(config, images):
     """A pure `judge(data, state, replica) -> (measures, images to look at)`."""
     model, prepare = few_labels.model(config, images), few_labels.preparer(config.inputs, images)
-    count, step_by = (
-        min(config.samples, len(images.train_labels) // 2),
-        few_labels.optimiser(config),
-    )
+    count = min(config.samples, len(images.train_labels) // 2)
+    step_by = few_labels.optimiser(config)
     one_hot = lambda label: jax.nn.one_hot(label, model.labels)
 
     def make(key, state, replica, x):

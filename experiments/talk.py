@@ -18,7 +18,13 @@ import shlex
 import subprocess
 import sys
 
-from experiments import crowdsourcing_report, ner_report, partial_report
+from experiments import (
+    crowdsourcing_report,
+    generative_report,
+    ner_report,
+    partial_report,
+    rendering_report,
+)
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Failure
 from trinity_jax.types import InputError, choose, lookup
@@ -28,6 +34,8 @@ EXPERIMENTS = {
     "ner_active_learning": ("Data, collection: a quarter of the words is enough", ner_report),
     "partial_feedback": ("Data, collection: a third of the questions is enough", partial_report),
     "crowdsourcing": ("Data, aggregation: labelling once is optimal", crowdsourcing_report),
+    "neural_rendering": ("Data, augmentation: predicting and rendering", rendering_report),
+    "generative_augmentation": ("Data, augmentation: adversaries or one model", generative_report),
 }
 VERDICTS = {True: "shown again", False: "not shown", None: "undecided"}
 STYLE = """
@@ -88,6 +96,12 @@ def section(name: str, directory: pathlib.Path, command: str) -> str:
         for claim, verdict, numbers in module.claims(summary)
     )
     picture = base64.b64encode((directory / "figure.svg").read_bytes()).decode()
+    sheets = "".join(
+        f'<img alt="{path.stem} of {name}" src="data:image/png;base64,'
+        f'{base64.b64encode(path.read_bytes()).decode()}">'
+        for path in (directory / "renderings.png", directory / "samples.png")
+        if path.exists()
+    )
     facts = {
         "command": command,
         "data": summary["data"],
@@ -105,7 +119,7 @@ def section(name: str, directory: pathlib.Path, command: str) -> str:
     return (
         f"<h2>{html.escape(title)}</h2><table><tr><th>claim<th>here<th>measured (95 % interval)"
         f'{rows}</table><img alt="figure of {name}" src="data:image/svg+xml;base64,{picture}">'
-        f"<table>{told}</table>"
+        f"{sheets}<table>{told}</table>"
         f"<details><summary>all numbers</summary><pre>{numbers}</pre></details>"
     )
 

@@ -10,7 +10,13 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import few_labels, generative_arms, generative_augmentation, generative_report
+from experiments import (
+    few_labels,
+    generative_arms,
+    generative_augmentation,
+    generative_report,
+    talk,
+)
 from experiments.generative_arms import ARMS, Batch
 from trinity_jax.compute import program
 from trinity_jax.data import sources
@@ -75,6 +81,7 @@ def rows(out):
 def test_files(done):
     for name in ("figure.png", "samples.png"):
         assert (done / name).stat().st_size > 10_000
+    assert 'alt="samples of' in talk.section("generative_augmentation", done, "python -m ...")
     summary = json.loads((done / "summary.json").read_text())
     found = summary["headline"]
     assert set(found["error"]) == set(found["error_at_equal_time"]) == set(NAMES)

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import few_labels, neural_rendering, rendering_exact, rendering_report
+from experiments import few_labels, neural_rendering, rendering_exact, rendering_report, talk
 from experiments import rendering_figure as figure
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Run
@@ -84,6 +84,7 @@ def once(out):
 def test_files(done):
     for name in ("figure.png", "renderings.png"):
         assert (done / name).stat().st_size > 20_000
+    assert 'alt="renderings of' in talk.section("neural_rendering", done, "python -m ...")
     found = json.loads((done / "summary.json").read_text())["headline"]
     assert 0 < found["identity_max_error"] < 1e-3
     assert set(found["seconds_per_step"]) == set(ARMS)
