@@ -11,6 +11,7 @@ from trinity_jax.algorithms import optimisers, training
 from trinity_jax.algorithms.optimisers import Optimiser
 from trinity_jax.compute import program, replicas
 from trinity_jax.data import sources
+from trinity_jax.data.augmentation import draws
 from trinity_jax.data.augmentation.nrm import Model
 from trinity_jax.data.augmentation.rendering import Layer
 from trinity_jax.types import InputError, lookup
@@ -63,6 +64,11 @@ def grid(config, curve) -> tuple[list[dict], dict[str, np.ndarray]]:
     wanted = lambda row: row["labelled"] == config.labelled[0] or row["arm"] in curve
     kept = [i for i, row in enumerate(rows) if wanted(row)]
     return [rows[i] for i in kept], {name: values[kept] for name, values in replica.items()}
+
+
+def draw_order(seed, truth, labels: int) -> jax.Array:
+    """All training images, the first n of which are the n labelled ones of this seed."""
+    return draws.balanced(jax.random.fold_in(jax.random.key(1), seed), truth, labels)
 
 
 def pick(arms: list, number):

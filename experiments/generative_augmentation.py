@@ -85,10 +85,10 @@ def make_round(config: Config, images):
 
     def keys(replica):
         """The same for all arms, so that their differences are paired."""
-        return jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]), 5)
+        return jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]), 4)
 
     def init(replica):
-        key_params, key_judge, key_maker, *_ = keys(replica)
+        key_params, key_judge, key_maker, _ = keys(replica)
         (params, running), (judge, _) = nrm.begin(key_params, model), nrm.begin(key_judge, model)
         maker = gan.begin(key_maker, model)
         rivals = (judge, adam.init(judge)), (maker, adam.init(maker))
@@ -96,9 +96,10 @@ def make_round(config: Config, images):
 
     def train(part, data, state, replica):
         pixels, truth, *_ = data
-        *_, key_draw, key_train = keys(replica)
+        key_train = keys(replica)[-1]
         arm = few_labels.pick(arms, replica["arm"])
-        order, count = draws.balanced(key_draw, truth, model.labels), config.labelled[0]
+        order = few_labels.draw_order(replica["seed"], truth, model.labels)
+        count = config.labelled[0]
         one_hot = lambda label: jax.nn.one_hot(label, model.labels)
         among = jnp.where(arm.unlabelled > 0, len(truth), count)
 

@@ -34,6 +34,7 @@ def judge(config, images, rows, state) -> dict:
         "seed": np.array([row["seed"] for _, row in chosen], np.int32),
         "renders": np.array([arm.rival == 0 for arm in arms]),
         "named": np.array([arm.rival == 2 for arm in arms]),
+        "unlabelled": np.array([arm.unlabelled > 0 for arm in arms]),
         "untied": np.array([arm.untied for arm in arms], np.float32),
     }
     some = jax.tree.map(lambda leaf: leaf[[i for i, _ in chosen]], state)
@@ -114,12 +115,14 @@ def make_judge(config, images):
         ).argmax(1)
         seen_real, seen_made = classes(2, unseen[half:]) == 0, classes(2, made[count - half :]) == 1
         share = min(count, len(test))
+        rank = jnp.argsort(few_labels.draw_order(replica["seed"], truth, model.labels))
+        seen = rank < jnp.where(replica["unlabelled"], len(truth), config.labelled[0])
         measures = {
             "cas": (classes(0, test) == test_labels).mean(),
             "real_cas": (classes(1, test) == test_labels).mean(),
             "gan_test": (classes(1, made) == named.argmax(1)).mean(),
             "realism_probe": (seen_real.mean() + seen_made.mean()) / 2,
-            "memorised": samples.memorised(made, real, unseen),
+            "memorised": samples.memorised(made, prepare(pixels), test, seen),
             "duplicates": samples.duplicates(made[:share], test[:share]),
             "high_frequencies": samples.high_frequencies(made) / samples.high_frequencies(test),
         }

@@ -129,21 +129,20 @@ def make_round(config: Config, images: sources.Images):
     prepare, step_by = few_labels.preparer(config.inputs, images), few_labels.optimiser(config)
     full = Objective(*(getattr(config, name) for name in TERMS))
     arms = [ARMS[name](full) for name in config.arms]
-    measure = rendering_report.measurer(model, prepare)
     augment, most = training.AUGMENTS[config.augment], max(config.labelled)
 
     def keys(replica):
         """The same for all arms, so that their differences are paired."""
-        return jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]), 3)
+        return jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]))
 
     def init(replica):
         params, running = nrm.begin(keys(replica)[0], model)
         return State(params, running, step_by.init(params))
 
     def train(part, data, state, replica):
-        pixels, truth, *_ = data
-        _, key_draw, key_train = keys(replica)
-        objective, order = pick(arms, replica["arm"]), draws.balanced(key_draw, truth, model.labels)
+        (pixels, truth, *_), key_train = data, keys(replica)[1]
+        order = few_labels.draw_order(replica["seed"], truth, model.labels)
+        objective = pick(arms, replica["arm"])
         key_of = lambda step: jax.random.fold_in(key_train, step)
 
         def one_step(step, carry):
@@ -171,7 +170,8 @@ def make_round(config: Config, images: sources.Images):
     def advance(t, data, state, replica):
         part = t * config.steps // config.rounds, (t + 1) * config.steps // config.rounds
         state, terms = train(part, data, state, replica)
-        return state, terms | measure(state, pick(arms, replica["arm"]), *data[2:])
+        given = model, prepare, state, pick(arms, replica["arm"]), *data[2:]
+        return state, terms | rendering_report.measure(*given)
 
     return init, train, advance
 

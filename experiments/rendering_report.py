@@ -14,23 +14,19 @@ BASE, FULL = "supervised", "full"
 SEEN = 256  # test images that are rendered, to be measured
 
 
-def measurer(model, prepare):
-    """`measure(state, objective, test images, test labels) -> metrics` of one replica."""
-
-    def measure(state, objective, pixels, labels):
-        given = state.params, state.running, model
-        predict = lambda x: nrm.predict(*given, objective.low, prepare(x))
-        guess = training.in_batches(predict, pixels, 500).argmax(1)
-        x, target = prepare(pixels[:SEEN]), jax.nn.one_hot(guess[:SEEN], model.labels)
-        image = nrm.reconstruct(*given, x, target, objective.untied).image
-        latents = nrm.look(*given, x).latents
-        return {
-            "error": (guess != labels).mean(),
-            "rendering_error": ((image - x) ** 2).mean() / x.var(),
-            "active_paths": rendering.active_paths(model.layers, latents, model.shape).mean(),
-        }
-
-    return measure
+def measure(model, prepare, state, objective, pixels, labels) -> dict:
+    """Of a replica on test images: the error, that of rendering, and the paths in use."""
+    given = state.params, state.running, model
+    predict = lambda x: nrm.predict(*given, objective.low, prepare(x))
+    guess = training.in_batches(predict, pixels, 500).argmax(1)
+    x, target = prepare(pixels[:SEEN]), jax.nn.one_hot(guess[:SEEN], model.labels)
+    image = nrm.reconstruct(*given, x, target, objective.untied).image
+    latents = nrm.look(*given, x).latents
+    return {
+        "error": (guess != labels).mean(),
+        "rendering_error": ((image - x) ** 2).mean() / x.var(),
+        "active_paths": rendering.active_paths(model.layers, latents, model.shape).mean(),
+    }
 
 
 def last_errors(records) -> dict:

@@ -93,6 +93,9 @@ def test_nearest_by_brute_force(images):
     one, other = images[:15], images[15:]
     distance = np.sqrt(((one[:, None] - other[None]) ** 2).sum((2, 3, 4)))
     np.testing.assert_allclose(samples.nearest(one, other), distance.min(1), rtol=1e-4)
+    some = jnp.arange(25) % 3 == 0
+    found = samples.nearest(one, other, some)
+    np.testing.assert_allclose(found, distance[:, ::3].min(1), rtol=1e-4)
     own = np.sqrt(((one[:, None] - one[None]) ** 2).sum((2, 3, 4))) + np.diag([np.inf] * 15)
     np.testing.assert_allclose(samples.nearest(one, one, apart=True), own.min(1), rtol=1e-4)
 

@@ -5,33 +5,46 @@ Distances are Euclidean, of images as rows of numbers.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 Images = Float[Array, "_ height width channel"]
 
 
-def nearest(one: Images, other: Images, *, apart: bool = False) -> Float[Array, " _"]:
+def nearest(
+    one: Images, other: Images, among: Bool[Array, " _"] | None = None, *, apart: bool = False
+) -> Float[Array, " _"]:
     """The distance from each image to the nearest of the others.
 
     Args:
       one: images.
       other: images to be near to.
+      among: which of these count; by default all.
       apart: whether both are the same images, so that each is compared with the rest.
     """
     flat = lambda x: x.reshape(len(x), -1)
     a, b = flat(one), flat(other)
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    if among is not None:
+        squares = jnp.where(among[None], squares, jnp.inf)
     if apart:
         squares += jnp.diag(jnp.full(len(a), jnp.inf))
     return jnp.sqrt(jnp.maximum(squares.min(1), 0))
 
 
-def memorised(made: Images, train: Images, test: Images) -> Float[Array, ""]:
+def memorised(
+    made: Images, train: Images, test: Images, among: Bool[Array, " _"] | None = None
+) -> Float[Array, ""]:
     """How far made images are from training images, of how far test images are; medians.
 
     Near 0 for copies, 1 for new images of the same kind.
+
+    Args:
+      made: images.
+      train: training images.
+      test: real images that are not among them.
+      among: which of the training images the generator has seen; by default all.
     """
-    return jnp.median(nearest(made, train)) / jnp.median(nearest(test, train))
+    return jnp.median(nearest(made, train, among)) / jnp.median(nearest(test, train, among))
 
 
 def duplicates(made: Images, test: Images, quantile: float = 0.01) -> Float[Array, ""]:
