@@ -194,5 +194,6 @@ def draw(points: dict, found, config, directory) -> None:
         axes[1].axvline(
             PAPER[method] / PAPER["uniform"], color="grey", linestyle=":", linewidth=0.8
         )
-    figure.suptitle(f"{config.data}: partial feedback, {config.seeds} seeds", fontsize=9)
+    name = config.prefix or config.data
+    figure.suptitle(f"{name}: partial feedback, {config.seeds} seeds", fontsize=9)
     figures.save(figure, directory)

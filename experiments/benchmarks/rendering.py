@@ -48,7 +48,7 @@ def problem(config, network):
     """The experiment's settings, its images, the network, and the objective of every arm."""
     side, labelled, unlabelled, times = NETWORKS[network]
     batches = {"batch_labelled": labelled, "batch_unlabelled": unlabelled}
-    how = {"steps": times * config.steps, "labelled": (LABELLED,), **batches}
+    how = {"steps": times * config.steps, "rounds": 1, "labelled": (LABELLED,), **batches}
     settings = neural_rendering.Config(arms=config.arms, layers=network, **how)
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, side, side, 1), np.uint8)
     labels = np.arange(IMAGES, dtype=np.int32) % LABELS
