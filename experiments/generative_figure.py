@@ -31,7 +31,10 @@ def draw(numbers: dict, angles: dict, config, directory) -> None:
             right.legend()
     right.axhline(0, color="grey", linewidth=0.5)
     right.set(title="cosine with the gradient of prediction", xlabel="share of training")
-    figure.suptitle(f"{config.data}, {config.labelled[0]} labels, {config.seeds} draws", fontsize=9)
+    figure.suptitle(
+        f"{config.data.rsplit('/')[-1]}, {config.labelled[0]} labels, {config.seeds} draws",
+        fontsize=9,
+    )
     figures.save(figure, directory)
 
 

@@ -12,7 +12,7 @@ from trinity_jax.data.augmentation import nrm
 
 def draw(numbers: dict, records, exact: dict, config, directory) -> None:
     """Error against labels or steps, ablations, and what the exact model scores."""
-    figure, (left, middle, right) = figures.plt.subplots(1, 3, figsize=(12, 3.8))
+    figure, (left, middle, *right) = figures.plt.subplots(1, 4, figsize=(15, 3.8))
     curve = [arm for arm, by_number in numbers["error"].items() if len(by_number) > 1]
     highest = 0.0
     for number, arm in enumerate(curve or numbers["error"]):
@@ -26,14 +26,20 @@ def draw(numbers: dict, records, exact: dict, config, directory) -> None:
     left.set_ylim(0, 1.2 * max(highest, 1e-3))
     left.legend()
     if numbers["ablation"]:
-        title = "error less that of full, points"
-        figures.dots(middle, numbers["ablation"], title, figures.COLOURS[0], -np.inf)
+        title = "error less that of full, points (time of a step)"
+        time = lambda arm: f"{arm} ({1e3 * numbers['seconds_per_step'][arm]:.0f} ms)"
+        shown = {time(arm): form for arm, form in numbers["ablation"].items()}
+        figures.dots(middle, shown, title, figures.COLOURS[0], -np.inf)
         middle.axvline(0, color="grey", linewidth=0.5)
-    for colour, kind in zip(figures.COLOURS, KINDS, strict=False):
-        right.hist(exact["R"][kind], bins=30, alpha=0.5, color=colour, label=kind, density=True)
-    right.set(title="R, price of the path (exact model)", yticks=[])
-    right.legend()
-    title = f"{config.data}, {config.labelled[0]} labels, {config.seeds} draws of labels"
+    titles = "R, price of the path (exact model)", "prior of the latents (exact model)"
+    for panel, score, title in zip(right, ("R", "prior"), titles, strict=True):
+        for colour, kind in zip(figures.COLOURS, KINDS, strict=False):
+            how = {"bins": 30, "alpha": 0.5, "density": True, "label": kind, "color": colour}
+            panel.hist(exact[score][kind], **how)
+        panel.set(title=title, yticks=[])
+    right[0].legend()
+    name = config.prefix or config.data.rsplit("/")[-1]
+    title = f"{name}, {config.labelled[0]} labels, {config.seeds} draws of labels"
     figure.suptitle(title, fontsize=9)
     figures.save(figure, directory)
 
