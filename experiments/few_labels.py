@@ -18,6 +18,7 @@ from trinity_jax.types import InputError, lookup
 
 LAYERS = {  # the last two are the authors', for 28 and 32 pixels a side
     "small": (Layer(16, pool=2), Layer(32), Layer(32, pool=2)),
+    "medium": (Layer(16, pool=2), Layer(32, pool=2), Layer(64), Layer(64, pad=0)),
     "mnist": (Layer(32, 5, 4, 2), Layer(64, 3, 0), Layer(64, 3, 2, 2), Layer(128, 3, 0)),
     "allconv13": (
         *(Layer(128), Layer(128), Layer(128, pool=2)),

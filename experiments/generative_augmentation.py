@@ -41,7 +41,7 @@ class Config:
     target: str = "fine"  # which labels, where there are several: fine or coarse
     labelled: tuple[int, ...] = (50,)  # of all classes
     evaluate: str = "test"  # or validation: a fifth of the training images, to choose settings
-    layers: str = "small"  # small, mnist or allconv13
+    layers: str = "small"  # small, medium, mnist or allconv13
     mode: str = "authors"  # batches are normalised; or exact
     inputs: str = "standard"  # images: standard, plain ([0, 1]) or norm (of one length)
     dropout: float = 0.0  # share of features left out after each pooling
