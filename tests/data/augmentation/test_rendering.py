@@ -93,8 +93,8 @@ def tried(weights, layers, x, label, latents):
 def test_cells_are_taken_apart_and_put_together():
     a = jax.random.normal(jax.random.key(0), (2, 6, 4, 3))
     cells = to_cells(a, 2)
-    assert cells.shape == (2, 3, 2, 3, 4)
-    np.testing.assert_array_equal(cells[1, 2, 1, 0], a[1, 4:6, 2:4, 0].ravel())
+    assert cells.shape == (4, 2, 3, 2, 3)
+    np.testing.assert_array_equal(cells[:, 1, 2, 1, 0], a[1, 4:6, 2:4, 0].ravel())
     np.testing.assert_array_equal(from_cells(cells, 2), a)
     with pytest.raises(ValueError, match="cells of 4 x 4 do not divide 6 x 4"):
         to_cells(a, 4)
@@ -193,7 +193,7 @@ class TestAnyWeights:
                 + shift[None, None, None]
             )
             a = a + b[None, None, None]
-            y = to_cells(jnp.maximum(a, slope * a), layer.pool).max(-1)
+            y = to_cells(jnp.maximum(a, slope * a), layer.pool).max(0)
         np.testing.assert_allclose(seen.logits, y.mean((1, 2)) @ weights.templates, rtol=1e-11)
 
     @pytest.mark.parametrize("seed", range(3))
