@@ -148,7 +148,7 @@ class Cut(BaseException):
     """The machine is gone."""
 
 
-@pytest.mark.parametrize("after_records", [False, True])
+@pytest.mark.parametrize("after_records", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_cut_short_ends_as_if_it_had_not_been(
     call, finished, tmp_path, monkeypatch, after_records
 ):
