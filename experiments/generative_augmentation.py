@@ -152,11 +152,11 @@ def experiment(config: Config, run: Run) -> None:
         run.commit(t, state, run.measurements(rows, metrics))
     state = jax.tree.map(np.asarray, state)
     judged = run.once("judged", lambda: generative_judges.judge(config, images, rows, state))
-    generative_report.report(config, images, rows, state, seconds, judged, run)
+    generative_report.report(config, images, seconds, judged, run)
 
 
 def budgets(config: Config, rows, seconds) -> np.ndarray:
-    """Steps of each replica: as many for all, or as fill the time of the joint model's."""
+    """Steps of each replica: as many for all, or as fill the joint's time (else the slowest's)."""
     clock = seconds.get(CLOCK, max(seconds.values()))
     of = lambda row: clock / seconds[row["arm"]] if row["budget"] == "time" else 1.0
     return np.array([round(config.steps * of(row)) for row in rows], np.int32)

@@ -139,9 +139,8 @@ def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
     return verdicts
 
 
-def report(config, images, rows, state, seconds, judged, run: Run) -> None:
+def report(config, images, seconds, judged, run: Run) -> None:
     """Headline, figure, and a sheet of made images."""
-    del rows, state
     records = run.records()
     numbers = headline(records, seconds, judged)
     angles = {term: cosines(records, term, OWN.get(term, "joint")) for term in TERMS}

@@ -24,6 +24,7 @@ def trained(config, make_round, images, data):
         schedule="cosine",
         arms=("joint",),
         steps=config.exact_steps,
+        rounds=1,
         learning_rate=3e-3,
         reconstruction=0.1 * images.train_images[0].size,
         clip=5.0,
