@@ -9,13 +9,14 @@ the kernel is not flipped.
 On GPUs and TPUs this is one instruction of XLA. On CPUs that instruction is fast only at the top
 level of a program: inside `lax.scan`, or under `vmap` over kernels, it is 10 to 50 times slower
 than gathering the windows of x in one matrix and multiplying it with the kernel ("im2col"). So
-`conv` is lowered by platform, gradients included: when a program is compiled, not when it is
-traced. `python -m experiments.benchmarks.convolution` measures both.
+`conv` is lowered by platform, gradients included (of stride 1 only by reverse mode): when a program
+is compiled, not when it is traced. `python -m experiments.benchmarks.convolution` measures both.
 """
 
 import functools
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
@@ -57,7 +58,7 @@ def conv_native(
     padding: Padding = "SAME",
 ) -> Float[Array, "batch *position out"]:
     """`conv` as XLA's own convolution, on any platform."""
-    strides, pads, _ = _geometry(x, kernel, stride, padding)
+    strides, pads = _geometry(x, kernel, stride, padding)
     space = "".join(map(str, range(len(strides))))
     layout = (f"N{space}C", f"{space}IO", f"N{space}C")
     return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=layout)
@@ -69,21 +70,52 @@ def conv_matmul(
     stride: Stride = 1,
     padding: Padding = "SAME",
 ) -> Float[Array, "batch *position out"]:
-    """`conv` as one matrix product of the windows and the kernel, on any platform."""
-    strides, pads, positions = _geometry(x, kernel, stride, padding)
-    windows = lax.pad(
-        x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
-    )
-    # One axis at a time, the last one first, so that the channels end up as (*window, in), like the
-    # kernel. For 3 x 3 taps that is 3 + 3 slices instead of 9: as fast, and sooner compiled.
-    for axis in reversed(range(len(strides))):
-        step, span = strides[axis], strides[axis] * (positions[axis] - 1) + 1
-        taps = [
-            lax.slice_in_dim(windows, tap, tap + span, step, axis=axis + 1)
-            for tap in range(kernel.shape[axis])
-        ]
-        windows = jnp.concatenate(taps, axis=-1)
+    """`conv` as matrix products, on any platform.
+
+    With stride 1 that is one for itself and one for each gradient. Of what is convolved and what
+    comes of it, only the one of fewer channels is spread to its windows, which are memory: x, as
+    above, or y, whose taps are added up where they fall.
+    """
+    strides, pads = _geometry(x, kernel, stride, padding)
+    if set(strides) == {1}:
+        return _unit(tuple(pads), x, kernel)
+    windows = _windows(x, kernel.shape[:-2], strides, pads)
     return windows @ kernel.reshape(-1, kernel.shape[-1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _unit(pads, x, kernel):
+    """`conv_matmul` of stride 1."""
+    window, (fan, out) = kernel.shape[:-2], kernel.shape[-2:]
+    if fan <= out:
+        return _windows(x, window, (1,) * len(window), pads) @ kernel.reshape(-1, out)
+    taps = _padded(x @ jnp.moveaxis(kernel, -2, 0).reshape(fan, -1), pads)
+    for axis, count in enumerate(window):
+        size = taps.shape[axis + 1] - count + 1
+        parts = enumerate(jnp.split(taps, count, axis=-1))
+        taps = sum(lax.slice_in_dim(part, tap, tap + size, axis=axis + 1) for tap, part in parts)
+    return taps
+
+
+def _unit_forward(pads, x, kernel):
+    return _unit(pads, x, kernel), (x, kernel)
+
+
+def _unit_backward(pads, given, slope):
+    """<slope, conv(x, kernel)> by x, the adjoint, and by the kernel: windows, narrow side."""
+    x, kernel = given
+    window, (fan, out) = kernel.shape[:-2], kernel.shape[-2:]
+    ones, around = (1,) * len(window), _around(kernel, pads)
+    by_x = _unit(around, slope, _flipped(kernel))
+    rows = lambda a: a.reshape(-1, a.shape[-1])
+    if fan <= out:
+        by_kernel = rows(_windows(x, window, ones, pads)).T @ rows(slope)
+        return by_x, by_kernel.reshape(kernel.shape)
+    by_kernel = rows(_windows(slope, window, ones, around)).T @ rows(x)
+    return by_x, _flipped(by_kernel.reshape(*window, out, fan))
+
+
+_unit.defvjp(_unit_forward, _unit_backward)
 
 
 def conv_adjoint(
@@ -98,10 +130,7 @@ def conv_adjoint(
       kernel: as given to `conv`.
       padding: as given to `conv`, a pair (low, high) per axis.
     """
-    axes = tuple(range(len(padding)))
-    sides = zip(kernel.shape, padding, strict=False)
-    around = [(taps - 1 - low, taps - 1 - high) for taps, (low, high) in sides]
-    return conv(u, jnp.flip(kernel, axes).swapaxes(-1, -2), 1, around)
+    return conv(u, _flipped(kernel), 1, _around(kernel, padding))
 
 
 def conv_embedded(
@@ -141,8 +170,37 @@ def conv_embedded_rows(
     return sum((rows[t][padded[:, t : t + width]] for t in range(taps)), jnp.zeros(()))
 
 
+def _windows(x, window, strides, pads):
+    """What the windows see, `[batch, *position, tap * in]`."""
+    x = _padded(x, pads)
+    # One axis at a time, the last one first, so that the channels end up as (*window, in), like the
+    # kernel. For 3 x 3 taps that is 3 + 3 slices instead of 9: as fast, and sooner compiled.
+    for axis in reversed(range(len(window))):
+        count, step = window[axis], strides[axis]
+        last = x.shape[axis + 1] - count + 1
+        cut = [lax.slice_in_dim(x, tap, tap + last, step, axis=axis + 1) for tap in range(count)]
+        x = jnp.concatenate(cut, axis=-1)
+    return x
+
+
+def _padded(x, pads):
+    edges = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
+    return lax.pad(x, jnp.zeros((), x.dtype), edges)
+
+
+def _flipped(kernel):
+    """The kernel of the adjoint."""
+    return jnp.flip(kernel, range(kernel.ndim - 2)).swapaxes(-1, -2)
+
+
+def _around(kernel, pads):
+    """The padding of the adjoint."""
+    sides = zip(kernel.shape, pads, strict=False)
+    return tuple((taps - 1 - low, taps - 1 - high) for taps, (low, high) in sides)
+
+
 def _geometry(x, kernel, stride, padding):
-    """Checks the arguments; per axis of space the stride, the padding and the output's size."""
+    """Checks the arguments; per axis of space the stride and the padding."""
     space, window = x.shape[1:-1], kernel.shape[:-2]
     if x.ndim < 3 or kernel.ndim != x.ndim:
         raise ValueError(
@@ -163,7 +221,4 @@ def _geometry(x, kernel, stride, padding):
     padded = [size + low + high for size, (low, high) in zip(space, padding, strict=True)]
     if any(size < taps for size, taps in zip(padded, window, strict=True)):
         raise ValueError(f"the window {window} is larger than the padded space {tuple(padded)}")
-    positions = [
-        (size - taps) // step + 1 for size, taps, step in zip(padded, window, strides, strict=True)
-    ]
-    return strides, tuple(padding), positions
+    return strides, tuple(padding)
