@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments import few_labels
-from trinity_jax.data.augmentation import gan, nrm, rendering
+from trinity_jax.data.augmentation import gan, normalisation, nrm, rendering
 from trinity_jax.data.augmentation.nrm import Model, Objective
 
 
@@ -81,7 +81,7 @@ class Batch(NamedTuple):
 
 def see(params: nrm.Params, model: Model, x) -> rendering.Inferred:
     """What the network sees, normalised by the batch."""
-    norm = nrm.by_batch(params.up, {})
+    norm = normalisation.by_batch(params.up, {})
     return rendering.infer(params.weights, model.layers, x, model.slope, norm=norm)
 
 
@@ -142,11 +142,10 @@ def make_step(
             lambda params: gan.tell(logits(params, batch.others), made(params)),
         )
 
-        def loss(params):
-            total, (running, _) = nrm.loss(params, key, state.running, model, objective, *halves)
-            return total + jax.lax.switch(jnp.maximum(which - 1, 0), more, params), running
-
-        gradient, running = jax.grad(loss, has_aux=True)(state.params)
+        given = state.params, key, state.running, model, objective, *halves
+        gradient, (running, _) = nrm.gradient(*given)
+        added = jax.lax.switch(jnp.maximum(which - 1, 0), list(map(jax.grad, more)), state.params)
+        gradient = jax.tree.map(jnp.add, gradient, added)
         params, optimiser = step_by.step(gradient, state.optimiser, state.params, progress)
         return state._replace(params=params, running=running, optimiser=optimiser)
 

@@ -86,8 +86,8 @@ def make_judge(config, images):
             key_row, key = jax.random.split(jax.random.fold_in(key_batch, number))
             row = jax.random.randint(key_row, (config.batch_labelled,), 0, len(x))
             halves = (x[row], y[row]), x[row]
-            slope = jax.grad(nrm.loss, has_aux=True)
-            gradient, (running, _) = slope(params, key, running, model, Objective(), *halves)
+            given = params, key, running, model, Objective(), *halves
+            gradient, (running, _) = nrm.gradient(*given)
             done = number / config.judge_steps
             params, optimiser = step_by.step(gradient, optimiser, params, done)
             return params, running, optimiser

@@ -158,8 +158,8 @@ def make_round(config: Config, images: sources.Images):
             halves = (prepare(seen[0]), labels), prepare(seen[1])
             rise = jnp.minimum(step / max(config.ramp * config.steps, 1e-9), 1)
             now = objective._replace(entropy=rise * objective.entropy)
-            slope = jax.grad(nrm.loss, has_aux=True)
-            gradient, (running, terms) = slope(params, key_loss, running, model, now, *halves)
+            given = params, key_loss, running, model, now, *halves
+            gradient, (running, terms) = nrm.gradient(*given)
             params, optimiser = step_by.step(gradient, optimiser, params, step / config.steps)
             return params, running, optimiser, terms
 

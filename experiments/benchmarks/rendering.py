@@ -28,18 +28,18 @@ from experiments import few_labels, neural_rendering
 from experiments.benchmarks.convolution import seconds
 from trinity_jax.compute import mesh, replicas
 from trinity_jax.data import sources
-from trinity_jax.data.augmentation import nrm, rendering
+from trinity_jax.data.augmentation import normalisation, nrm, rendering
 
-# Pixels a side, images of a step with labels and without, steps for one of mnist.
-NETWORKS = {"small": (8, 50, 64, 10), "mnist": (28, 100, 100, 1)}
+# Pixels a side, images of a step with labels and without, steps for one of medium.
+NETWORKS = {"small": (8, 50, 64, 10), "medium": (28, 50, 64, 1), "mnist": (28, 100, 100, 1)}
 IMAGES, LABELLED, LABELS, TOLERANCE = 2000, 100, 10, 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    networks: tuple[Literal["small", "mnist"], ...] = ("small", "mnist")
+    networks: tuple[Literal["small", "medium", "mnist"], ...] = ("small", "medium")
     arms: tuple[Literal["supervised", "joint", "full"], ...] = ("supervised", "joint", "full")
-    steps: int = 20  # of mnist in a measurement; of small ten times as many
+    steps: int = 20  # of medium in a measurement; of small ten times as many
     repeats: int = 3
     out: pathlib.Path | None = None  # also write the seconds there, as JSON, first calls first
 
@@ -68,7 +68,7 @@ def example(config, network, arm, dtype):
     rng = np.random.default_rng(1)
     off = lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32)
     params = jax.tree.map(off, params)
-    norm, given = nrm.by_batch(params.up, {}), (params.weights, model.layers, x[known:])
+    norm, given = normalisation.by_batch(params.up, {}), (params.weights, model.layers, x[known:])
     mean = rendering.infer(*given, model.slope, norm=norm).logits.mean(0)
     params = params._replace(bias=-mean)  # if all guesses were one class, templates would not vary
     cast = lambda tree: jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)

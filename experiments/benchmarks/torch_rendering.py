@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from trinity_jax.data.augmentation import nrm
+from trinity_jax.data.augmentation import normalisation, nrm
 
 
 def gradient(params, running, model, objective, labelled, unlabelled):
@@ -163,7 +163,7 @@ def by_batch(affine, running, moments):
         if moments:
             seen.append(torch.var_mean(a, (0, 2, 3), correction=0))
         scale, shift = affine[level]
-        how = {"training": True, "momentum": 1 - nrm.MOMENTUM, "eps": nrm.EPSILON}
+        how = {"training": True, "momentum": 1 - nrm.MOMENTUM, "eps": normalisation.EPSILON}
         return F.batch_norm(a, *running[level], scale, shift + bias, **how)
 
     return norm, seen
@@ -173,6 +173,6 @@ def by_image(shifts):
     """What normalises each image by itself; the gate's bias goes with the shift."""
 
     def norm(level, a, bias=0):
-        return F.instance_norm(a, bias=shifts[level] + bias, eps=nrm.EPSILON)
+        return F.instance_norm(a, bias=shifts[level] + bias, eps=normalisation.EPSILON)
 
     return norm

@@ -93,7 +93,8 @@ def _unit(pads, x, kernel):
     for axis, count in enumerate(window):
         size = taps.shape[axis + 1] - count + 1
         parts = enumerate(jnp.split(taps, count, axis=-1))
-        taps = sum(lax.slice_in_dim(part, tap, tap + size, axis=axis + 1) for tap, part in parts)
+        parts = [lax.slice_in_dim(part, tap, tap + size, axis=axis + 1) for tap, part in parts]
+        taps = functools.reduce(jnp.add, parts)
     return taps
 
 

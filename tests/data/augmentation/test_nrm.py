@@ -2,12 +2,14 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from trinity_jax.data.augmentation import nrm, rendering
+from trinity_jax.data.augmentation.normalisation import divergence
 from trinity_jax.data.augmentation.nrm import Model, Objective
 from trinity_jax.data.augmentation.rendering import Layer
 
@@ -103,8 +105,8 @@ def test_divergence_of_gaussians():
     p, q = log(0.3, 1.5), log(-0.4, 0.8)
     exact = (np.exp(p) * (p - q)).sum() * (v[1] - v[0])
     one, other = ((jnp.array([m]), jnp.array([s**2])) for m, s in ((0.3, 1.5), (-0.4, 0.8)))
-    np.testing.assert_allclose(nrm.divergence(one, other), exact, rtol=1e-4)
-    assert nrm.divergence(one, one) == 0
+    np.testing.assert_allclose(divergence(one, other), exact, rtol=1e-4)
+    assert divergence(one, one) == 0
 
 
 def test_moments_are_those_before_normalisation():
@@ -192,6 +194,19 @@ def test_arms_are_an_axis(name):
 
 
 @pytest.mark.parametrize("name", ["exact", "authors"])
+def test_the_gradient_is_that_of_the_loss(name):
+    """Of which arms that want less leave out what they do not."""
+    params, running, x, target = made(name)
+    slope = lambda arm: nrm.gradient(
+        params, jax.random.key(1), running, MODELS[name], arm, (x, target), x
+    )[0]
+    find = jax.jit(slope)
+    for arm in (Objective(), Objective(entropy=-0.5), Objective(paths=1.0), ALL):
+        found, expected = find(jax.tree.map(jnp.float32, arm)), gradient(name, arm)
+        chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5 * size(expected))
+
+
+@pytest.mark.parametrize("name", ["exact", "authors"])
 def test_it_is_learnt(name):
     """Two stripes and a blank: half the labels, and images are rendered from what they are."""
     model, objective = MODELS[name], Objective(reconstruction=1.0, entropy=0.1)
@@ -206,9 +221,8 @@ def test_it_is_learnt(name):
     def step(t, carry):
         params, running, _ = carry
         given = running, model, objective, (x[:30], target[:30]), x[30:]
-        grad = jax.grad(nrm.loss, has_aux=True)
         key = jax.random.fold_in(jax.random.key(1), t)
-        slope, (running, found) = grad(params, key, *given)
+        slope, (running, found) = nrm.gradient(params, key, *given)
         params = jax.tree.map(lambda p, g: p - 0.1 * jnp.clip(g, -1, 1), params, slope)
         return params, running, found["reconstruction"]
 

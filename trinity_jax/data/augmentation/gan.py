@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trinity_jax.algorithms.convolution import conv_adjoint
-from trinity_jax.data.augmentation import nrm
+from trinity_jax.data.augmentation import normalisation
 from trinity_jax.data.augmentation.nrm import Model
 from trinity_jax.data.augmentation.rendering import Images
 from trinity_jax.types import PRNGKey
@@ -40,7 +40,7 @@ class Generator(NamedTuple):
 
     base: Float[Array, "source feature"]
     kernels: tuple[Float[Array, "window window _ _"], ...]
-    affine: nrm.Moments
+    affine: normalisation.Moments
     bias: Float[Array, " channel"]
 
 
@@ -69,7 +69,7 @@ def generate(
     source = jnp.concatenate([noise, target], axis=1)
     high, wide = _sizes(model)[-1]
     h = (source @ params.base).reshape(len(noise), high, wide, -1)
-    norm = nrm.by_batch(params.affine, {})
+    norm = normalisation.by_batch(params.affine, {})
     for level in reversed(range(len(model.layers))):
         layer = model.layers[level]
         h = jax.nn.leaky_relu(norm(level, h), model.slope)

@@ -33,14 +33,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trinity_jax.data.augmentation import rendering
+from trinity_jax.data.augmentation.normalisation import (
+    Moments,
+    by_batch,
+    by_image,
+    divergence,
+    frozen,
+)
 from trinity_jax.data.augmentation.rendering import Images, Latents, Layer, Weights
 from trinity_jax.types import PRNGKey
 
-EPSILON = 1e-5  # added to variances
 MOMENTUM = 0.9  # of running moments
+DRAWN = ("reconstruction", "moments", "paths", "negative")  # terms of what is rendered
 
 Number = Float[Array, ""] | float
-Moments = tuple[tuple[Array, Array], ...]  # mean and variance of a channel, by level
 
 
 class Model(NamedTuple):
@@ -193,8 +199,33 @@ def loss(
     running = _moved(running, moments)
     terms = {name: told[name] + found[name] for name in told}
     weights = {name: getattr(objective, name) for name in terms if name != "label"}
-    total = terms["label"] + sum(weight * terms[name] for name, weight in weights.items())
-    return total, (running, terms)
+    wanted = (weight * terms[name] for name, weight in weights.items() if not _is_zero(weight))
+    return terms["label"] + sum(wanted), (running, terms)
+
+
+def gradient(
+    params: Params,
+    key: PRNGKey,
+    running: Running,
+    model: Model,
+    objective: Objective,
+    labelled: tuple[Images, Float[Array, "batch label"]],
+    unlabelled: Float[Array, "others height width channel"],
+) -> tuple[Params, tuple[Running, dict[str, Array]]]:
+    """The gradient of `loss` by the parameters, and what else that returns; see there.
+
+    What an arm does not want takes no time, even where which arm it is, and so its weights, are
+    only known in the compiled program: derived, a term costs as much with a weight of 0.
+    """
+
+    def of(objective):
+        slope = jax.grad(loss, has_aux=True)
+        return slope(params, key, running, model, objective, labelled, unlabelled)
+
+    flat = objective._replace(**dict.fromkeys(DRAWN, 0.0))
+    plain = flat._replace(entropy=0.0)
+    guessing = lambda: _either(objective.entropy != 0, lambda: of(flat), lambda: of(plain))
+    return _either(_draws(objective), lambda: of(objective), guessing)
 
 
 def half(
@@ -254,8 +285,7 @@ def half(
         found["paths"] = _if(on, lambda: paths(params, decoder, model, target, high[1]))
         return found, moments
 
-    wanted = (objective.reconstruction, objective.moments, objective.paths, objective.negative)
-    on = sum(abs(weight) for weight in wanted) > 0
+    on = _draws(objective)
     drawn, down = _if(on, draw_both)
     down = tuple((mean, jnp.where(on, variance, 1.0)) for mean, variance in down)
     return terms | drawn, Running(high[2], lowest[2], down)
@@ -287,64 +317,34 @@ def paths(
     return total
 
 
-def divergence(one: tuple[Array, Array], other: tuple[Array, Array]) -> Float[Array, ""]:
-    """KL(one || other) of Gaussians of these means and variances, [channel]; the mean of it."""
-    (mean, variance), (mean_other, variance_other) = one, other
-    ratio = (variance + 1e-8) / (variance_other + 1e-8)
-    shift = (mean - mean_other) ** 2 / (variance_other + 1e-8)
-    return 0.5 * (shift + ratio - jnp.log(ratio) - 1).mean()
-
-
-def by_batch(affine: Moments, seen: dict[int, tuple[Array, Array]]) -> rendering.Norm:
-    """Normalises channels by the batch, and notes their moments in `seen`."""
-
-    def norm(level, a):
-        mean, variance = a.mean((0, 1, 2)), a.var((0, 1, 2))
-        seen[level] = mean, variance
-        return _normal(a, mean[None, None, None], variance[None, None, None], affine[level])
-
-    return norm
-
-
-def frozen(affine: Moments, moments: Moments) -> rendering.Norm:
-    """Normalises channels by these moments."""
-    wide = lambda v: v[None, None, None]
-
-    def norm(level, a):
-        mean, variance = map(wide, moments[level])
-        return _normal(a, mean, variance, affine[level])
-
-    return norm
-
-
-def by_image(shifts: tuple[Array, ...]) -> rendering.Norm:
-    """Normalises the channels of each image by themselves, and shifts them."""
-
-    def norm(level, a):
-        mean, variance = a.mean((1, 2), keepdims=True), a.var((1, 2), keepdims=True)
-        return _normal(a, mean, variance, (jnp.ones_like(shifts[level]), shifts[level]))
-
-    return norm
-
-
-def _normal(a, mean, variance, affine):
-    scale, shift = (v[None, None, None] for v in affine)
-    return (a - mean) * jax.lax.rsqrt(variance + EPSILON) * scale + shift
-
-
 def _decoder(params: Params, untied: Number) -> Weights:
     """The weights to render with."""
     own = lambda mine, shared: untied * mine + (1 - untied) * shared
     return jax.tree.map(own, params.decoder, params.weights)
 
 
+def _draws(objective: Objective):
+    """Whether anything is to be rendered."""
+    return sum(abs(getattr(objective, name)) for name in DRAWN) > 0
+
+
+def _is_zero(weight: Number) -> bool:
+    """Whether it is known to be, before compiling."""
+    return isinstance(weight, float) and weight == 0
+
+
 def _if(condition, function: Callable):
     """What the function returns, or zeros of that shape: where it is not needed, for nothing."""
     shapes = jax.eval_shape(function)
     nothing = lambda: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return _either(condition, function, nothing)
+
+
+def _either(condition, function: Callable, otherwise: Callable):
+    """What one of them returns."""
     if isinstance(condition, bool):  # known before compiling, which then has less to do
-        return function() if condition else nothing()
-    return jax.lax.cond(condition, function, nothing)
+        return function() if condition else otherwise()
+    return jax.lax.cond(condition, function, otherwise)
 
 
 def _ordered(moments: dict[int, tuple]) -> Moments:
