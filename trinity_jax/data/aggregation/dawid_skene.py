@@ -41,6 +41,21 @@ def log_normalise(counts: Float[Array, "... label"]) -> Float[Array, "... label"
     return jnp.log(counts) - jnp.log(counts.sum(-1, keepdims=True))
 
 
+def maximise(counts: Float[Array, "worker truth label"]) -> Float[Array, "worker truth label"]:
+    """Logarithm of the confusions of highest likelihood.
+
+    Only labels that a worker gave at least once have a cell in that worker's confusion: the
+    likelihood never asks for the others, and raising them would move items (as in crowd-kit).
+    """
+    given = counts.sum(1, keepdims=True) > 0
+    total = jnp.where(given, jnp.maximum(counts, SMALLEST), 0).sum(-1, keepdims=True)
+    return jnp.where(
+        given & (total > 0),
+        jnp.log(jnp.maximum(counts, SMALLEST)) - jnp.log(jnp.where(total > 0, total, 1)),
+        jnp.log(SMALLEST),
+    )
+
+
 def class_prior(table: Annotations, dims: Dims, posterior: Float[Array, "item label"]):
     """Logarithm of the mean posterior over the items that have annotations, [label]."""
     mass = jnp.where(labelled(table, dims)[:, None], posterior, 0).sum(0)
@@ -61,21 +76,10 @@ def expectation(
 
 
 def dawid_skene(dims: Dims) -> EM:
-    """Maximum likelihood.
-
-    Only labels that a worker gave at least once have a cell in that worker's confusion: the
-    likelihood never asks for the others, and raising them would move items (as in crowd-kit).
-    """
+    """Maximum likelihood."""
 
     def maximisation(table, posterior):
-        counts = confusion_counts(table, dims, posterior)
-        given = counts.sum(1, keepdims=True) > 0
-        total = jnp.where(given, jnp.maximum(counts, SMALLEST), 0).sum(-1, keepdims=True)
-        return jnp.where(
-            given & (total > 0),
-            jnp.log(jnp.maximum(counts, SMALLEST)) - jnp.log(jnp.where(total > 0, total, 1)),
-            jnp.log(SMALLEST),
-        )
+        return maximise(confusion_counts(table, dims, posterior))
 
     return _alternate(dims, maximisation, lambda log_confusion: 0.0)
 
