@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from trinity_jax.algorithms.curves import Curve
-from trinity_jax.data import _files, _tables
+from trinity_jax.data import _files, _names, _tables
 from trinity_jax.types import InputError
 
 HEADER = ("strategy", "seed", "words", "score")
@@ -28,7 +28,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, dict[str, Curve]], int]:
     columns = _tables.read(path, HEADER)
     strategy, seed = columns[:2]
     words, score = (_numbers(path, *pair) for pair in zip(columns[2:], HEADER[2:], strict=True))
-    seeds = _tables.ordered(seed.values)
+    seeds = _names.ordered(seed.values)
     run = strategy.codes.astype(np.int64) * len(seeds) + seed.indices(seeds)
     order = np.lexsort((np.arange(len(run)), words, run))  # a repeat comes after what it repeats
     again = (np.diff(run[order]) == 0) & (np.diff(words[order]) == 0)
@@ -36,7 +36,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, dict[str, Curve]], int]:
     order = order[np.append(True, ~again)]
     curves = {name: {} for name in strategy.values}
     for rows in np.split(order, np.flatnonzero(np.diff(run[order])) + 1):
-        name, of = strategy.values[strategy.codes[rows[0]]], seed.values[seed.codes[rows[0]]]
+        name, of = strategy.name(int(rows[0])), seed.name(int(rows[0]))
         if len(rows) == 1:
             which = f"strategy {_files.excerpt(name)}, seed {_files.excerpt(of)}"
             raise InputError(
@@ -53,7 +53,7 @@ def _numbers(path: pathlib.Path, column: _tables.Column, name: str) -> np.ndarra
     wrong = ~np.isfinite(values) if name == "score" else ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         row = int(np.argmax(wrong[column.codes]))
-        found = _files.excerpt(column.values[column.codes[row]])
+        found = _files.excerpt(column.name(row))
         kind = "a finite number" if name == "score" else "a finite number, 0 or more,"
         raise InputError(f"{path}, line {row + 2}: expected {kind} for {name}, found {found}")
     return values[column.codes]

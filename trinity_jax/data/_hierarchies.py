@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from trinity_jax.data import _files, _tables, _wordnet
+from trinity_jax.data import _files, _names, _tables, _wordnet
 from trinity_jax.types import InputError, lookup
 
 TABLES = ("digits", "cifar10", "cifar100", "tinyimagenet")
@@ -71,13 +71,13 @@ def _of_wordnet(source: str, argument: str, labels: Sequence[str], senses: str) 
 def _csv(path: pathlib.Path) -> Hierarchy:
     above, below = _tables.read(path, ("parent", "child"))
     parents: dict[str, tuple[str, ...]] = {}
-    for parent, child in zip(above.codes, below.codes, strict=True):
-        name = below.values[child]
-        parents[name] = (*parents.get(name, ()), above.values[parent])
+    for row in range(len(below.codes)):
+        name = below.name(row)
+        parents[name] = (*parents.get(name, ()), above.name(row))
     leaves = tuple(name for name in below.values if name not in above.values)
     if not leaves:
         raise InputError(f"{path}: expected a node without children, found cycles only")
-    return Hierarchy(_tables.ordered(leaves), parents)
+    return Hierarchy(tuple(_names.ordered(leaves)), parents)
 
 
 def _json(where: str, text: bytes) -> Hierarchy:

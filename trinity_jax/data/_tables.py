@@ -12,13 +12,13 @@ import csv
 import itertools
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from io import BufferedIOBase
 from typing import NamedTuple
 
 import numpy as np
 
-from trinity_jax.data import _files
+from trinity_jax.data import _files, _names
 from trinity_jax.types import InputError
 
 LIMIT = 1_000_000  # bytes in a line
@@ -30,29 +30,24 @@ class Column(NamedTuple):
     """A column of strings, each stored once."""
 
     codes: np.ndarray  # int32 [row], indices into values
-    values: tuple[str, ...]  # in order of first appearance
+    values: Sequence[str]  # distinct
 
-    def indices(self, names: tuple[str, ...]) -> np.ndarray:
+    def name(self, row: int) -> str:
+        """Returns what stood in a row."""
+        return self.values[int(self.codes[row])]
+
+    def indices(self, names: Sequence[str]) -> np.ndarray:
         """Returns each row's index in `names`, -1 where it is not there: int32 `[row]`."""
-        index = dict(zip(names, itertools.count(), strict=False))
-        return np.array([index.get(value, -1) for value in self.values], np.int32)[self.codes]
+        return _names.positions(names, self.values)[self.codes]
 
 
-def ordered(values: Iterable[str]) -> tuple[str, ...]:
-    """Sorts distinct strings, by value if all are decimal integers, else as strings."""
-    values = set(values)
-    integer = re.compile("-?[0-9]{1,18}")
-    if all(map(integer.fullmatch, values)):
-        return tuple(sorted(values, key=lambda value: (int(value), value)))  # "7" after "007"
-    return tuple(sorted(values))
-
-
-def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
+def read(path: pathlib.Path, header: tuple[str, ...], *, among: bool = False) -> list[Column]:
     """Reads a table; row `i` of every column stood on line `i + 2` of the file.
 
     Args:
       path: The file.
       header: The names its first line must hold, in this order.
+      among: Whether they may stand in any order, and among others.
 
     Returns:
       A column for each name of the header, all of one length, not zero.
@@ -60,23 +55,27 @@ def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
     Raises:
       InputError: The file cannot be read, or a line is not what it should be.
     """
-    width = len(header)
+    width, places = len(header), range(len(header))
+    whole = header  # the file's own
     codes = [array.array("i") for _ in header]
     tables = [collections.defaultdict(itertools.count().__next__) for _ in header]
     usual = csv.field_size_limit(LIMIT)  # a setting of the whole process, 128 kB unless changed
     try:
         with _files.opened(path) as file:
             for first, lines in numbered_lines(file):
-                fields = _fields(path, first, lines, header)
+                if first == 1 and among:
+                    whole, places = _places(path, lines[0], header)
+                    width = len(whole)
+                fields = _fields(path, first, lines, whole, places)
                 if first == 1:
                     found, fields = ",".join(fields[:width]), fields[width:]
-                    if found != ",".join(header):
+                    if found != ",".join(whole):
                         wanted, found = ",".join(header), _files.excerpt(found)
                         raise InputError(
                             f"{path}, line 1: expected the header {wanted}, found {found}"
                         )
-                for column, (code, table) in enumerate(zip(codes, tables, strict=True)):
-                    code.extend(map(table.__getitem__, fields[column::width]))
+                for place, code, table in zip(places, codes, tables, strict=True):
+                    code.extend(map(table.__getitem__, fields[place::width]))
     finally:
         csv.field_size_limit(usual)
     if not codes[0]:
@@ -87,11 +86,26 @@ def read(path: pathlib.Path, header: tuple[str, ...]) -> list[Column]:
     ]
 
 
+def _places(
+    path: pathlib.Path, line: bytes, header: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[int]]:
+    """A file's own header, and where in it the wanted names stand."""
+    if wrong := wrong_bytes(line):
+        raise InputError(f"{path}, line 1: expected a header{wrong}")
+    with contextlib.suppress(csv.Error):
+        whole = tuple(next(csv.reader([line.decode()], strict=True), ()))
+        if all(whole.count(name) == 1 for name in header):
+            return whole, [whole.index(name) for name in header]
+    found = _files.excerpt(line.decode())
+    wanted = f"a header with {', '.join(header[:-1])} and {header[-1]}, each once"
+    raise InputError(f"{path}, line 1: expected {wanted}, found {found}")
+
+
 def truth(
     path: pathlib.Path,
     columns: list[Column] | None,
-    items: tuple[str, ...],
-    labels: tuple[str, ...],
+    items: Sequence[str],
+    labels: Sequence[str],
 ) -> np.ndarray:
     """Returns the true label of each item, -1 where the table, if any, has none: `[item]`."""
     known = np.full(len(items), -1, np.int32)
@@ -101,13 +115,13 @@ def truth(
     item, value = names.indices(items), values.indices(labels)
     if (item < 0).any():
         row = int(np.argmax(item < 0))
-        found = _files.excerpt(names.values[names.codes[row]])
+        found = _files.excerpt(names.name(row))
         raise InputError(f"{path}, line {row + 2}: expected an item of label.csv, found {found}")
     known[item[::-1]] = value[::-1]  # the first row of an item is written last
     wrong = known[item] != value
     if wrong.any():
         row = int(np.argmax(wrong))
-        texts = items[item[row]], labels[known[item[row]]], labels[value[row]]
+        texts = names.name(row), labels[int(known[item[row]])], values.name(row)
         name, before, found = map(_files.excerpt, texts)
         expected = f"truth {before} for item {name}, as before"
         raise InputError(f"{path}, line {row + 2}: expected {expected}, found {found}")
@@ -183,9 +197,16 @@ def _blocks(file: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _fields(
-    path: pathlib.Path, first: int, lines: list[bytes], header: tuple[str, ...]
+    path: pathlib.Path,
+    first: int,
+    lines: list[bytes],
+    header: tuple[str, ...],
+    places: Sequence[int],
 ) -> list[str]:
-    """Splits lines, row after row; one by one if some are quoted, or wrong, to say which."""
+    """Splits lines, row after row; one by one if some are quoted, or wrong, to say which.
+
+    Only fields at the places that are wanted may not be empty.
+    """
     block = b",".join(lines)
     if (
         b'"' not in block
@@ -197,23 +218,26 @@ def _fields(
             fields = block.decode().split(",")
             if "" not in fields:
                 return fields
-    rows = (_row(path, number, line, header) for number, line in enumerate(lines, first))
+    rows = (_row(path, number, line, header, places) for number, line in enumerate(lines, first))
     return list(itertools.chain.from_iterable(rows))
 
 
-def _row(path: pathlib.Path, number: int, line: bytes, header: tuple[str, ...]) -> list[str]:
+def _row(
+    path: pathlib.Path, number: int, line: bytes, header: tuple[str, ...], places: Sequence[int]
+) -> list[str]:
     """Splits one line, or raises the sentence about it."""
     try:
         row = next(csv.reader([line.decode()], strict=True))
     except (UnicodeDecodeError, csv.Error):
         row = []
-    if len(row) == len(header) and all(row) and len(line) <= LIMIT and b"\0" not in line:
+    right = len(row) == len(header) and all(row[place] for place in places)
+    if right and len(line) <= LIMIT and b"\0" not in line:
         return row
-    wrong = _wrong(line, row, header)
+    wrong = _wrong(line, row, header, places)
     raise InputError(f"{path}, line {number}: expected {','.join(header)}{wrong}")
 
 
-def _wrong(line: bytes, row: list[str], header: tuple[str, ...]) -> str:
+def _wrong(line: bytes, row: list[str], header: tuple[str, ...], places: Sequence[int]) -> str:
     """Says what is wrong with a line; `row` is empty if it could not be split."""
     if wrong := wrong_bytes(line):
         return wrong
@@ -222,7 +246,8 @@ def _wrong(line: bytes, row: list[str], header: tuple[str, ...]) -> str:
         return f" with quotes closed on the same line, found {text}"
     if len(row) != len(header):
         return f", found {len(row)} field{'s' * (len(row) != 1)} in {text}"
-    return f", found an empty {header[row.index('')]} in {text}"
+    empty = next(header[place] for place in places if not row[place])
+    return f", found an empty {empty} in {text}"
 
 
 def _wrong_integers(line: bytes, fields: list[bytes], width: int) -> str:

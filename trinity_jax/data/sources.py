@@ -30,6 +30,7 @@ import numpy as np
 from trinity_jax.algorithms.curves import Curve
 from trinity_jax.data import (
     _arrays,
+    _crowds,
     _curves,
     _files,
     _grammar,
@@ -68,9 +69,9 @@ class Crowd(NamedTuple):
     worker: np.ndarray  # int32 [annotation]
     label: np.ndarray  # int32 [annotation]
     truth: np.ndarray  # int32 [item], -1 where unknown
-    items: tuple[str, ...]
-    workers: tuple[str, ...]
-    labels: tuple[str, ...]
+    items: Sequence[str]
+    workers: Sequence[str]
+    labels: Sequence[str]
     duplicates: int  # exact repeats of a row of label.csv, dropped and reported
 
 
@@ -138,6 +139,38 @@ def crowd(source: str) -> Crowd:
     return lookup(CROWDS, kind, "source")(source, argument)
 
 
+def annotations(
+    paths: Sequence[str],
+    columns: tuple[str, str, str] = ("item", "worker", "label"),
+    gold: str = "",
+    gold_columns: tuple[str, str] = ("item", "label"),
+    earlier: str = "",
+) -> tuple[Crowd, int]:
+    """Reads labels by people from files of any name, as `crowd` does.
+
+    Args:
+      paths: CSV or Parquet (.parquet or .pq) files, whose rows are put together. They may have
+        more columns. In Parquet ids may be integers.
+      columns: What their columns of items, workers and labels are called.
+      gold: A file of items whose label is known; by default there are none.
+      gold_columns: What its columns of items and labels are called.
+      earlier: One more file of annotations, whose columns are called item, worker and label.
+
+    Returns:
+      The table, and how many items of the gold file nobody labelled, which are left out.
+
+    Raises:
+      InputError: Files that are missing or not what they should be, or an item has two truths.
+    """
+    rows = [_crowds.columns(_path(path), columns) for path in paths]
+    rows += [_crowds.columns(_path(earlier), ("item", "worker", "label"))] if earlier else []
+    rows = [_crowds.concatenated(pieces) for pieces in zip(*rows, strict=True)]
+    known = _crowds.columns(_path(gold), gold_columns) if gold else None
+    table = _crowds.table(rows, known[1].values if known else (), paths[0])
+    truth, unseen = _crowds.gold(gold, known, table)
+    return Crowd(", ".join(paths), *table[:3], truth, *table[3:]), unseen
+
+
 def crowd_features(source: str) -> CrowdFeatures:
     """Reads labels by people with the features of what they labelled.
 
@@ -175,8 +208,7 @@ def curves(path: str) -> tuple[dict[str, dict[str, Curve]], int]:
       InputError: The file cannot be read, a line is not what it should be, a point has two scores,
         or a curve has one point.
     """
-    _split(path)
-    return _curves.read(pathlib.Path(os.path.expanduser(path)))
+    return _curves.read(_path(path))
 
 
 def sentences(source: str, *, language: str = "") -> Corpus:
@@ -217,8 +249,7 @@ def vectors(path: str, only: Collection[str] | None = None) -> Vectors:
     Raises:
       InputError: Files that are missing or not what they should be.
     """
-    _split(path)
-    return _vectors.read(pathlib.Path(os.path.expanduser(path)), only)
+    return _vectors.read(_path(path), only)
 
 
 def hierarchy(source: str, labels: Sequence[str]) -> _hierarchies.Hierarchy:
@@ -240,6 +271,11 @@ def hierarchy(source: str, labels: Sequence[str]) -> _hierarchies.Hierarchy:
     """
     _split(source)
     return _hierarchies.read(source, labels)
+
+
+def _path(path: str) -> pathlib.Path:
+    _split(path)
+    return pathlib.Path(os.path.expanduser(path))
 
 
 def _split(source: str) -> tuple[str, str]:
@@ -289,15 +325,9 @@ def _csv(source: str, argument: str) -> Crowd:
     known = None
     if os.path.lexists(folder / "truth.csv"):
         known = _tables.read(folder / "truth.csv", ("item", "truth"))
-    items, workers = (_tables.ordered(column.values) for column in columns[:2])
-    labels = _tables.ordered([*columns[2].values, *(known[1].values if known else ())])
-    names = items, workers, labels
-    rows = np.stack([column.indices(ids) for column, ids in zip(columns, names, strict=True)])
-    rows = rows[:, np.lexsort(rows[::-1])]
-    new = np.append(True, (rows[:, 1:] != rows[:, :-1]).any(axis=0))
-    item, worker, label = rows[:, new]
-    truth = _tables.truth(folder / "truth.csv", known, items, labels)
-    return Crowd(source, item, worker, label, truth, *names, duplicates=int((~new).sum()))
+    table = _crowds.table(columns, known[1].values if known else ())
+    truth = _tables.truth(folder / "truth.csv", known, table.items, table.labels)
+    return Crowd(source, *table[:3], truth, *table[3:])
 
 
 def _labelme_folder(source: str, argument: str) -> CrowdFeatures:
