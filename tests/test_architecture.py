@@ -23,13 +23,15 @@ ARROWS = {
     "data/collection/": ("data.collection", "algorithms", "types"),
     "data/": ("data", "algorithms", "types"),
     "compute/": ("compute", "types", "__version__"),
+    "aggregate/": ("aggregate", "data", "algorithms", "compute", "types"),
 }
 ONLY_IN = {
     # Each of them hands out pure functions of plain pytrees; nobody else sees a module.
     "flax": ("algorithms/networks.py", "algorithms/encoder.py", "algorithms/tagger.py"),
     "tensorflow_datasets": ("data/sources.py", "data/_"),
     "orbax": ("compute/checkpoint.py",),
-    "tyro": ("compute/program.py",),
+    "tyro": ("compute/program.py", "aggregate/command.py"),
+    "pyarrow": ("data/_parquet.py", "aggregate/files.py"),
     **dict.fromkeys(("tensorflow", "torch", "matplotlib", "experiments", "tests"), ("nowhere",)),
 }
 PLACEMENT = {

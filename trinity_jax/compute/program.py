@@ -17,7 +17,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 
@@ -78,29 +78,43 @@ def parse(
         ],
         frozen=True,
     )
-    read = lambda: tyro.cli(
-        command,
-        prog=f"{program} [{'|'.join(presets)}]",
-        description=description,
-        default=command(presets[preset], Options()),
-        args=rest,
-    )
-    with contextlib.redirect_stderr(io.StringIO()):
+    default = command(presets[preset], Options())
+    found = read(command, rest, f"{program} [{'|'.join(presets)}]", description, default)
+    return preset, found.config, found.options
+
+
+def read(
+    form: type, arguments: Sequence[str], program: str, description: str, default: Any = None
+) -> Any:
+    """Reads a command line into a dataclass.
+
+    Args:
+      form: the dataclass.
+      arguments: words after the program's name.
+      program: see `parse`.
+      description: see `parse`.
+      default: an instance with the values of options that are not given; by default the class's.
+
+    Raises:
+      InputError: see `parse`, as for `SystemExit`.
+    """
+    import tyro
+
+    how = {"prog": program, "description": description, "args": arguments}
+    how |= {} if default is None else {"default": default}
+    box = io.StringIO()
+    with contextlib.redirect_stderr(box):
         try:
-            found: Any = read()
-            return preset, found.config, found.options
+            return tyro.cli(form, **how)
         except SystemExit as stop:
             if not stop.code:
                 raise
-    raise InputError(_complaint(read))
+    raise InputError(_complaint(box.getvalue()))
 
 
-def _complaint(read: Callable[[], Any]) -> str:
+def _complaint(box: str) -> str:
     """What tyro says of bad arguments, out of its box, as one sentence."""
-    box = io.StringIO()
-    with contextlib.redirect_stderr(box), contextlib.suppress(SystemExit):
-        read()
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box.getvalue())  # colours, on a terminal
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # colours, on a terminal
     lines = [line.strip("│ ") for line in plain.splitlines()[1:]]  # without the box's title
     is_rule = lambda line: not line.strip("─-")
     below = itertools.dropwhile(is_rule, lines)
@@ -165,7 +179,18 @@ def guard(
     """
     program = f"python -m experiments.{name}"
     again = [word for word in arguments if word != "--restart"]
-    resume = f"python -m experiments.{shlex.join([name, *again])}"
+    told = lambda: work(*parse(presets, arguments, program, description))
+    ends(program, told, f"python -m experiments.{shlex.join([name, *again])}")
+
+
+def ends(program: str, work: Callable[[], None], again: str) -> NoReturn:
+    """Works, and exits with a status and, where it is not 0, a sentence.
+
+    Args:
+      program: how the program is called.
+      work: what it does.
+      again: the command that goes on where it was interrupted.
+    """
 
     def terminate(*_):
         raise Terminated
@@ -173,7 +198,7 @@ def guard(
     signal.signal(signal.SIGTERM, terminate)
     status = 0
     try:
-        work(*parse(presets, arguments, program, description))
+        work()
     except InputError as error:
         status = _end(2, f"{program}: {error}")
     except Failure as error:
@@ -182,9 +207,9 @@ def guard(
         where = error.filename or "while reading or writing"
         status = _end(1, f"{program}: {where}: {error.strerror or error}")
     except KeyboardInterrupt:
-        status = _end(130, f"interrupted; all rounds done are kept. Go on with:\n  {resume}")
+        status = _end(130, f"interrupted; all rounds done are kept. Go on with:\n  {again}")
     except Terminated:
-        status = _end(143, f"terminated; all rounds done are kept. Go on with:\n  {resume}")
+        status = _end(143, f"terminated; all rounds done are kept. Go on with:\n  {again}")
     raise SystemExit(status)
 
 

@@ -55,6 +55,11 @@ OURS = (
     "figure.svg",
     "renderings.png",
     "samples.png",
+    "labels.csv",
+    "workers.csv",
+    "confusions.json",
+    "annotations.parquet",
+    "report.html",
     "checkpoints",
 )
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -279,11 +284,14 @@ class Run:
         """Every measurement committed."""
         return _rows(self.directory / "records.jsonl")
 
-    def finish(self, headline: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    def finish(
+        self, headline: Mapping[str, Any], picture: str = "figure.png", **more: Any
+    ) -> dict[str, Any]:
         """Writes summary.json and returns what is in it.
 
         Args:
           headline: what the experiment claims.
+          picture: the file to look at.
           more: further entries beside it.
         """
         seconds: dict[str, float] = {}
@@ -303,7 +311,7 @@ class Run:
         }
         _replace(self.directory / "summary.json", json.dumps(summary, indent=1) + "\n")
         elapsed = _clock(time.perf_counter() - self._began)
-        self.say(f"done in {elapsed}: {self.directory / 'figure.png'} and summary.json beside it")
+        self.say(f"done in {elapsed}: {self.directory / picture} and summary.json beside it")
         return summary
 
 

@@ -1,0 +1,138 @@
+"""How far an aggregation can be trusted, in numbers and in words."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trinity_jax.aggregate import fitting
+from trinity_jax.aggregate.results import Answer, Dependence, Trust, choose_label, disagreement
+from trinity_jax.compute.run import Run
+from trinity_jax.data.aggregation import dependence
+from trinity_jax.data.aggregation.agreement import krippendorff_alpha
+from trinity_jax.data.sources import Crowd
+
+DETAILED = 1_000_000  # annotations up to which workers are compared, and draws are made
+BUSIEST = 200  # workers that are compared
+ONCE, POOR = 0.5, 0.667  # share of items with one label, and alpha, that are worth a warning
+
+
+class Found(NamedTuple):
+    """What was looked at beside the answer; None where it was not."""
+
+    trust: Trust | None
+    dependence: Dependence | None
+
+
+def alpha(crowd: Crowd) -> float:
+    """Krippendorff's alpha, in double precision."""
+    with jax.enable_x64(True):
+        table = fitting.table(crowd)
+        return float(jax.jit(krippendorff_alpha, static_argnums=1)(table, fitting.sizes(crowd)))
+
+
+def gold_weight(config: Any, crowd: Crowd) -> float:
+    """How much an item of known label counts."""
+    known = int((crowd.truth >= 0).sum())
+    if not known:
+        return 1.0
+    return len(crowd.items) / known if config.gold_weight is None else config.gold_weight
+
+
+def examine(run: Run, crowd: Crowd, config: Any, answer: Answer, gold) -> Found:
+    """Looks at gold, and at whether workers err together."""
+    if len(crowd.item) > DETAILED:
+        run.say(f"workers are not compared with each other: over {DETAILED} labels")
+        return Found(None, None)
+    with run.phase("examine", "comparing workers"):
+        return Found(None, _dependence(crowd, answer, gold))
+
+
+def _dependence(crowd: Crowd, answer: Answer, gold) -> Dependence:
+    """Who errs together, by gold where there is enough of it, else by agreement alone."""
+    dims, table = fitting.sizes(crowd), fitting.table(crowd)
+    with_gold = None if gold is None else jnp.asarray(gold)
+    known = jnp.log(jnp.maximum(jnp.asarray(answer.posterior), 1e-30))
+    compare = jax.jit(dependence.excess_agreement, static_argnums=(1, 3))
+    pairs = compare(table, dims, known, BUSIEST)
+    groups = dependence.clusters(pairs)
+    if with_gold is not None:
+        compare = jax.jit(dependence.error_correlation, static_argnums=(1, 3))
+        on_gold = compare(table, dims, with_gold, BUSIEST)
+        if groups_on_gold := dependence.clusters(on_gold):
+            pairs, groups = on_gold, groups_on_gold
+    number = len(pairs.worker)
+    effective = float(dependence.effective_workers(pairs))
+    return Dependence(effective, number, [list(map(int, group)) for group in groups])
+
+
+def warnings(crowd: Crowd, config: Any, answer: Answer, found: Found, unseen: int) -> list[str]:
+    """What the user should know, a sentence each."""
+    said = []
+    if crowd.duplicates:
+        said.append(f"{crowd.duplicates} rows repeat another one exactly and were left out.")
+    if unseen:
+        said.append(f"{unseen} gold items have no labels in the file and were left out.")
+    once = float((answer.redundancy == 1).mean())
+    if once > ONCE:
+        said.append(
+            f"{once:.0%} of the items have one label: where nobody else has labelled an item, "
+            "no method that reads labels alone can see that a label is wrong."
+        )
+    if answer.alpha < POOR:
+        said.append(
+            f"Workers agree little (Krippendorff's alpha {answer.alpha:.2f}, below {POOR}): the "
+            "question may be unclear, or many of them guess."
+        )
+    if not answer.converged:
+        said.append(f"{answer.method} had not converged after {answer.rounds} rounds.")
+    worse = np.flatnonzero((answer.skill < 1 / len(answer.labels)) & (answer.given >= 10))
+    if len(worse):
+        names = ", ".join(repr(answer.workers[int(w)]) for w in worse[:5])
+        more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
+        said.append(f"Worse than guessing, by the answer's own account: {names}{more}.")
+    never = np.setdiff1d(np.arange(len(answer.labels)), choose_label(answer.posterior).label)
+    if len(never):
+        names = ", ".join(repr(answer.labels[int(label)]) for label in never[:5])
+        said.append(f"No item was given {'this label' if len(never) == 1 else 'these'}: {names}.")
+    if found.dependence and found.dependence.clusters:
+        group = found.dependence.clusters[0]
+        names = ", ".join(repr(answer.workers[w]) for w in group[:6])
+        said.append(
+            f"{len(group)} workers err together more than chance allows ({names}"
+            f"{', ...' if len(group) > 6 else ''}): {found.dependence.workers} workers are worth "
+            f"about {found.dependence.effective:.1f} independent ones, and confidence is too high."
+        )
+    return said
+
+
+def headline(
+    answer: Answer, found: Found, comparison: Mapping[str, np.ndarray] | None
+) -> dict[str, Any]:
+    """The numbers of summary.json."""
+    choice = choose_label(answer.posterior)
+    shares = np.bincount(choice.label[choice.label >= 0], minlength=len(answer.labels))
+    numbers: dict[str, Any] = {
+        "items": len(answer.items),
+        "workers": len(answer.workers),
+        "annotations": int(answer.redundancy.sum()),
+        "rounds": answer.rounds,
+        "converged": answer.converged,
+        "mean_confidence": float(choice.confidence.mean()),
+        "krippendorff_alpha": None if np.isnan(answer.alpha) else answer.alpha,
+        "labels": dict(zip(answer.labels, shares.tolist(), strict=True)),
+    }
+    if found.dependence:
+        numbers["effective_workers"] = found.dependence.effective
+        numbers["clusters"] = [
+            [answer.workers[w] for w in group] for group in found.dependence.clusters
+        ]
+    if comparison:
+        share, _ = disagreement(comparison)
+        numbers["disagreement"] = {
+            name: dict(zip(comparison, map(float, row), strict=True))
+            for name, row in zip(comparison, share, strict=True)
+        }
+    return numbers

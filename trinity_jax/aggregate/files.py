@@ -1,0 +1,90 @@
+"""What the tool writes: labels, workers, confusions and the table itself."""
+
+import csv
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from trinity_jax.aggregate.results import Answer, Trust, choose_label
+from trinity_jax.aggregate.start import CONFUSIONS, TABLE
+from trinity_jax.data._names import Numbers
+from trinity_jax.data.sources import Crowd
+
+ROWS = 1 << 20  # written at a time
+DIGITS = 6
+
+
+def labels(path: pathlib.Path, answer: Answer) -> None:
+    """A line an item: its label, how sure that is, and the probability of every label."""
+    header = ["item", "label", "confidence", *(f"P({name})" for name in answer.labels)]
+    _write(path, header, _labels(answer))
+
+
+def _labels(answer: Answer) -> Iterable[Sequence]:
+    for first in range(0, len(answer.items), ROWS):
+        posterior = answer.posterior[first : first + ROWS]
+        choice = choose_label(posterior)
+        sure = np.round(choice.confidence.astype(float), DIGITS).tolist()
+        rows = np.round(posterior.astype(float), DIGITS).tolist()
+        names = [answer.labels[label] if label >= 0 else "" for label in choice.label.tolist()]
+        items = answer.items[first : first + ROWS]
+        yield from (
+            (item, name, confidence, *row)
+            for item, name, confidence, row in zip(items, names, sure, rows, strict=True)
+        )
+
+
+def workers(path: pathlib.Path, answer: Answer, trust: Trust | None) -> None:
+    """A line a worker: how many labels, how good; and with gold how often right, with interval."""
+    header = ["worker", "labels", "skill"]
+    columns = [answer.given.tolist(), np.round(answer.skill.astype(float), DIGITS).tolist()]
+    if trust is not None:
+        header += ["accuracy", "accuracy_low", "accuracy_high"]
+        known = np.round(trust.worker_accuracy.astype(float), DIGITS)
+        columns += [["" if np.isnan(v) else v for v in column] for column in known.T.tolist()]
+    _write(path, header, zip(answer.workers, *columns, strict=True))
+
+
+def confusions(directory: pathlib.Path, answer: Answer, prior: np.ndarray) -> None:
+    """Every worker's confusions, [truth][label], and the shares of the labels."""
+    assert answer.confusion is not None
+    rounded = np.round(answer.confusion.astype(float), DIGITS).tolist()
+    held = {"labels": list(answer.labels), "prior": [float(share) for share in prior]}
+    held["workers"] = dict(zip(answer.workers, rounded, strict=True))
+    (directory / CONFUSIONS).write_text(json.dumps(held) + "\n")
+
+
+def annotations(directory: pathlib.Path, crowd: Crowd) -> None:
+    """The table, for a later run to go on from."""
+    import pyarrow
+    from pyarrow import parquet
+
+    names = {"item": crowd.items, "worker": crowd.workers, "label": crowd.labels}
+    whole = {name: (getattr(crowd, name), of) for name, of in names.items()}
+
+    def column(codes, of):
+        if isinstance(of, Numbers):
+            return pyarrow.array(of.array[codes])
+        return pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes), pyarrow.array(list(of)))
+
+    parts = range(0, len(crowd.item), ROWS)
+    writer = None
+    for first in parts:
+        pieces = {n: column(codes[first : first + ROWS], of) for n, (codes, of) in whole.items()}
+        piece = pyarrow.table(pieces)
+        writer = writer or parquet.ParquetWriter(directory / TABLE, piece.schema)
+        writer.write_table(piece)
+    if writer:
+        writer.close()
+
+
+def _write(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """A CSV, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    part.replace(path)
