@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trinity_jax.aggregate.start import Start
-from trinity_jax.compute import mesh, parts
+from trinity_jax.compute import mesh, parts, replicas
 from trinity_jax.compute.run import Run
 from trinity_jax.data.aggregation import aggregators, blocks
 from trinity_jax.data.aggregation.annotations import Annotations, Dims, confusion_counts
@@ -113,6 +113,7 @@ def by_blocks(
 
     total = -(-rounds // each)
     first, state = run.resume(lambda: begin(data))
+    state = replicas.share(state, devices)
     with run.phase("compile", "compiling"):
         step = jax.jit(several).lower(data, state).compile()
     for t in run.rounds(first, total):
