@@ -10,13 +10,30 @@ import numpy as np
 from trinity_jax.aggregate import fitting
 from trinity_jax.aggregate.results import Answer, Dependence, Trust, choose_label, disagreement
 from trinity_jax.compute.run import Run
-from trinity_jax.data.aggregation import dependence
+from trinity_jax.data.aggregation import aggregators, dependence, resampling
 from trinity_jax.data.aggregation.agreement import krippendorff_alpha
+from trinity_jax.data.aggregation.annotations import labelled
+from trinity_jax.data.aggregation.one_coin import agreement
 from trinity_jax.data.sources import Crowd
 
-DETAILED = 1_000_000  # annotations up to which workers are compared, and draws are made
+DETAILED = 1_000_000  # annotations up to which workers are compared
+FEW = 100_000  # and up to which draws are made
 BUSIEST = 200  # workers that are compared
 ONCE, POOR = 0.5, 0.667  # share of items with one label, and alpha, that are worth a warning
+
+
+class Draws(NamedTuple):
+    """What other workers, and other items, would have given: 95 % intervals (low, high).
+
+    Attributes:
+      stability: share of draws of workers in which an item gets the same label, [item].
+      skill: of workers under draws of items, [2, worker].
+      shares: of labels among all items, under the same draws, [2, label].
+    """
+
+    stability: np.ndarray
+    skill: np.ndarray
+    shares: np.ndarray
 
 
 class Found(NamedTuple):
@@ -24,6 +41,7 @@ class Found(NamedTuple):
 
     trust: Trust | None
     dependence: Dependence | None
+    draws: Draws | None
 
 
 def alpha(crowd: Crowd) -> float:
@@ -43,11 +61,39 @@ def gold_weight(config: Any, crowd: Crowd) -> float:
 
 def examine(run: Run, crowd: Crowd, config: Any, answer: Answer, gold) -> Found:
     """Looks at gold, and at whether workers err together."""
-    if len(crowd.item) > DETAILED:
-        run.say(f"workers are not compared with each other: over {DETAILED} labels")
-        return Found(None, None)
+    number, draws = len(crowd.item), None
+    if number > DETAILED:
+        run.say(f"workers are not compared with each other: more than {DETAILED} labels")
+        return Found(None, None, None)
     with run.phase("examine", "comparing workers"):
-        return Found(None, _dependence(crowd, answer, gold))
+        together = _dependence(crowd, answer, gold)
+    if config.resamples and number > FEW:
+        run.say(f"neither workers nor items are drawn anew: more than {FEW} labels")
+    elif config.resamples:
+        with run.phase("draws", f"drawing workers and items {config.resamples} times"):
+            draws = _draws(crowd, config, answer.method, {})
+    return Found(None, together, draws)
+
+
+def _draws(crowd: Crowd, config: Any, method: str, options: Mapping[str, Any]) -> Draws:
+    """The bootstrap over workers, and over items."""
+    name, dims, table = method.replace("-", "_"), fitting.sizes(crowd), fitting.table(crowd)
+    keys = jax.random.split(jax.random.key(config.seed), 3)
+    aggregate = lambda key, table: aggregators.run(name, key, table, dims, **options)
+
+    def statistic(fitted, drawn):
+        posterior = jnp.exp(fitted.state.log_posterior)
+        there = labelled(drawn, dims)[:, None]
+        shares = jnp.where(there, posterior, 0).sum(0) / there.sum()
+        return agreement(drawn, dims, posterior), shares
+
+    over = lambda key, tables: resampling.over_items(key, aggregate, statistic, tables)
+    tables, _ = resampling.draw_items(keys[0], table, dims, config.resamples)
+    drawn = resampling.percentiles(jax.jit(over)(keys[1], tables))
+    alike = lambda key, table: resampling.stability(
+        key, name, table, dims, config.resamples, **options
+    )
+    return Draws(np.asarray(jax.jit(alike)(keys[2], table)), *drawn)
 
 
 def _dependence(crowd: Crowd, answer: Answer, gold) -> Dependence:
@@ -124,6 +170,11 @@ def headline(
         "krippendorff_alpha": None if np.isnan(answer.alpha) else answer.alpha,
         "labels": dict(zip(answer.labels, shares.tolist(), strict=True)),
     }
+    if found.draws:
+        low, high = np.round(found.draws.shares, 6).tolist()
+        numbers["share_interval"] = {
+            name: [low[label], high[label]] for label, name in enumerate(answer.labels)
+        }
     if found.dependence:
         numbers["effective_workers"] = found.dependence.effective
         numbers["clusters"] = [

@@ -135,8 +135,9 @@ def aggregate(config: Config, run: Run, command: str = "") -> dict[str, Any]:
         if len(fits) > 1:
             comparison = {name: choose_label(of.posterior).label for name, of in fits.items()}
         headline = checks.headline(answer, found, comparison)
-        files.labels(run.directory / "labels.csv", answer)
-        files.workers(run.directory / "workers.csv", answer, found.trust)
+        stability, skill = found.draws[:2] if found.draws else (None, None)
+        files.labels(run.directory / "labels.csv", answer, stability)
+        files.workers(run.directory / "workers.csv", answer, found.trust, skill)
         if answer.confusion is not None:
             files.confusions(run.directory, answer, fit.prior)
         files.annotations(run.directory, crowd)

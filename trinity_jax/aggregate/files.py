@@ -16,18 +16,27 @@ ROWS = 1 << 20  # written at a time
 DIGITS = 6
 
 
-def labels(path: pathlib.Path, answer: Answer) -> None:
-    """A line an item: its label, how sure that is, and the probability of every label."""
+def labels(path: pathlib.Path, answer: Answer, stability: np.ndarray | None = None) -> None:
+    """A line an item: its label, how sure that is, and the probability of every label.
+
+    With `stability` also in how many draws of the workers it is the same.
+    """
     header = ["item", "label", "confidence", *(f"P({name})" for name in answer.labels)]
-    _write(path, header, _labels(answer))
+    header += [] if stability is None else ["stability"]
+    _write(path, header, _labels(answer, stability))
 
 
-def _labels(answer: Answer) -> Iterable[Sequence]:
+def _labels(answer: Answer, stability: np.ndarray | None) -> Iterable[Sequence]:
     for first in range(0, len(answer.items), ROWS):
         posterior = answer.posterior[first : first + ROWS]
         choice = choose_label(posterior)
         sure = np.round(choice.confidence.astype(float), DIGITS).tolist()
-        rows = np.round(posterior.astype(float), DIGITS).tolist()
+        wide = (
+            posterior
+            if stability is None
+            else np.concatenate([posterior, stability[first : first + ROWS, None]], axis=1)
+        )
+        rows = np.round(wide.astype(float), DIGITS).tolist()
         names = [answer.labels[label] if label >= 0 else "" for label in choice.label.tolist()]
         items = answer.items[first : first + ROWS]
         yield from (
@@ -36,10 +45,18 @@ def _labels(answer: Answer) -> Iterable[Sequence]:
         )
 
 
-def workers(path: pathlib.Path, answer: Answer, trust: Trust | None) -> None:
-    """A line a worker: how many labels, how good; and with gold how often right, with interval."""
+def workers(
+    path: pathlib.Path, answer: Answer, trust: Trust | None, skill: np.ndarray | None = None
+) -> None:
+    """A line a worker: how many labels, how good, by 95 % intervals [2, worker] if given.
+
+    With gold also how often right, with interval.
+    """
     header = ["worker", "labels", "skill"]
     columns = [answer.given.tolist(), np.round(answer.skill.astype(float), DIGITS).tolist()]
+    if skill is not None:
+        header += ["skill_low", "skill_high"]
+        columns += np.round(skill, DIGITS).tolist()
     if trust is not None:
         header += ["accuracy", "accuracy_low", "accuracy_high"]
         known = np.round(trust.worker_accuracy.astype(float), DIGITS)

@@ -26,8 +26,12 @@ def columns(path: pathlib.Path, header: tuple[str, ...]) -> list[_tables.Column]
     """Reads these columns of a Parquet file, if it is called one, or of a CSV.
 
     Raises:
-      InputError: The file cannot be read, or lacks a column or a value; or two columns are one.
+      InputError: The file cannot be read, or lacks a column or a value; or two columns are one,
+        or not printable.
     """
+    if not all(map(str.isprintable, header)):
+        found = _files.excerpt(", ".join(header))
+        raise InputError(f"expected columns of printable names, found {found}")
     if len(set(header)) < len(header):
         raise InputError(f"expected columns of different names, found {', '.join(header)}")
     if path.suffix.lower() in (".parquet", ".pq"):
@@ -82,7 +86,8 @@ def table(
     sizes = [len(of) for of in names]
     if sizes[1] * sizes[2] >= 2**31 or np.prod(sizes, dtype=object) >= 2**63:
         found = " x ".join(map(str, sizes))
-        raise InputError(f"{where}: expected workers x labels below 2^31, found {found}")
+        expected = "items x workers x labels below 2^63, and the last two below 2^31"
+        raise InputError(f"{where}: expected {expected}, found {found}")
     key = rows[0].indices(items).astype(np.int64)
     for column, of in zip(rows[1:], names[1:], strict=True):
         key *= len(of)

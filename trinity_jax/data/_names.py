@@ -7,11 +7,11 @@ from typing import overload
 
 import numpy as np
 
-INTEGER = re.compile("-?[1-9][0-9]{0,17}|0")  # as it is printed, and within 64 bits
+INTEGER = re.compile("-?[1-9][0-9]{0,17}|0")  # as it is printed, and within `Numbers`
 
 
 class Numbers(Sequence[str]):
-    """Decimal strings, kept as an int64 array."""
+    """Decimal strings of up to 18 digits, kept as an int64 array."""
 
     def __init__(self, array: np.ndarray):
         self.array = array

@@ -30,19 +30,19 @@ def read(path: pathlib.Path, header: Sequence[str]) -> list[Column]:
     import pyarrow
     from pyarrow import parquet
 
-    with _files.opened(path, pyarrow.ArrowException, OverflowError) as opened:
+    with _files.opened(path, pyarrow.ArrowException, OverflowError, UnicodeError) as opened:
         file = parquet.ParquetFile(opened)
         there = file.schema_arrow.names
         for name in header:
             if there.count(name) != 1:
                 found = ", ".join(map(_files.excerpt, there[:10]))
                 raise InputError(f"{path}: expected one column {name}, found columns {found}")
-        if not file.metadata.num_rows:
-            raise InputError(f"{path}: expected rows, found none")
         codes = [_Codes(path, name, file.schema_arrow.field(name).type) for name in header]
         for batch in file.iter_batches(ROWS, columns=list(header)):
             for column, name in zip(codes, header, strict=True):
                 column.add(batch.column(name))
+        if not codes[0].rows:
+            raise InputError(f"{path}: expected rows, found none")
         return [column.done() for column in codes]
 
 
@@ -56,7 +56,8 @@ class _Codes:
         self.pieces, self.rows, self.index = [], 0, {}
         self.numbers = types.is_integer(type_)
         inner = type_.value_type if types.is_dictionary(type_) else type_
-        if not (self.numbers or types.is_string(inner) or types.is_large_string(inner)):
+        kinds = types.is_string, types.is_large_string, types.is_string_view
+        if not (self.numbers or any(is_kind(inner) for is_kind in kinds)):
             expected = f"{path}: expected integers or strings in column {name}"
             raise InputError(f"{expected}, found {type_}")
 
@@ -64,21 +65,23 @@ class _Codes:
         """One piece more."""
         import pyarrow
 
+        array.validate(full=True)  # strings are UTF-8, and indices of a dictionary are in it
         if array.null_count:
             row = self.rows + int(np.argmax(array.is_null().to_numpy(zero_copy_only=False)))
-            raise InputError(f"{self.where}, row {row + 1}: expected a {self.name}, found none")
+            expected = f"{self.where}, row {row + 1}: expected a value in column {self.name}"
+            raise InputError(f"{expected}, found none")
         self.rows += len(array)
         if self.numbers:
             piece = array.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
-            small = len(piece) and abs(piece).max() < 2**31
+            small = len(piece) and -(2**31) <= piece.min() and piece.max() < 2**31
             self.pieces.append(piece.astype(np.int32) if small else piece)
             return
-        if not pyarrow.types.is_dictionary(array.type):
-            array = array.dictionary_encode()
+        # A file's own dictionary may hold strings that are in no row.
+        array = array.cast(pyarrow.large_string()).dictionary_encode()
         names = array.dictionary.to_pylist()
         for row, name in enumerate(names):
             if not name:
-                expected = f"{self.where}: expected a {self.name} in every row"
+                expected = f"{self.where}: expected a value in every row of column {self.name}"
                 raise InputError(f"{expected}, found an empty one")
             names[row] = self.index.setdefault(name, len(self.index))
         codes = array.indices.to_numpy(zero_copy_only=False)
@@ -93,8 +96,11 @@ class _Codes:
         low, high = int(values.min()), int(values.max())
         if high - low > 4 * len(values) + 1000:
             distinct, codes = np.unique(values, return_inverse=True)
-            return Column(codes.astype(np.int32), Numbers(distinct.astype(np.int64)))
-        there = np.zeros(high - low + 1, bool)
-        there[values - low] = True
-        codes = (np.cumsum(there, dtype=np.int32) - 1)[values - low]
-        return Column(codes, Numbers(np.flatnonzero(there) + low))
+        else:
+            there = np.zeros(high - low + 1, bool)
+            there[values - low] = True
+            codes = (np.cumsum(there, dtype=np.int32) - 1)[values - low]
+            distinct = np.flatnonzero(there) + low
+        names = Numbers(distinct.astype(np.int64))
+        longest = max(high, -low) >= 10**18  # sorted as strings, as they are in CSV
+        return Column(codes.astype(np.int32), tuple(names) if longest else names)

@@ -234,7 +234,8 @@ def _row(
     if right and len(line) <= LIMIT and b"\0" not in line:
         return row
     wrong = _wrong(line, row, header, places)
-    raise InputError(f"{path}, line {number}: expected {','.join(header)}{wrong}")
+    expected = _files.excerpt(",".join(header))[1:-1]  # it may be the file's own
+    raise InputError(f"{path}, line {number}: expected {expected}{wrong}")
 
 
 def _wrong(line: bytes, row: list[str], header: tuple[str, ...], places: Sequence[int]) -> str:

@@ -5,6 +5,7 @@ those for sequences in `sequences`.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from trinity_jax.data.aggregation.dawid_skene import (
 )
 from trinity_jax.data.aggregation.ebcc import ebcc
 from trinity_jax.data.aggregation.glad import glad
-from trinity_jax.data.aggregation.gold import with_gold
+from trinity_jax.data.aggregation.gold import led, weighed, with_gold
 from trinity_jax.data.aggregation.ibcc import ibcc
 from trinity_jax.data.aggregation.kos import kos
 from trinity_jax.data.aggregation.m_msr import m_msr
@@ -88,6 +89,7 @@ def aggregate(
     table: Annotations,
     dims: Dims,
     gold: Int[Array, " item"] | None = None,
+    gold_weight: float | None = 1.0,
     **options: Any,
 ) -> Float[Array, "item label"]:
     """Log-probabilities of the true labels, by the aggregator of that name.
@@ -98,14 +100,16 @@ def aggregate(
       table: annotations.
       dims: its sizes.
       gold: true labels that are known, -1 where unknown; see `gold.with_gold`.
+      gold_weight: how often annotations of gold items count. 1 tells the answers and no more; with
+        another number gold also leads the start, see `gold.led`; None is that of `gold.weighed`.
       **options: the method's own: `prior`, pseudo-counts of the workers' history [worker, truth,
         label], for dawid_skene_map, ibcc and ebcc; for others as their files say.
 
     Raises:
       InputError: no aggregator has the name (the nearest is named), the table has more labels than
-        it takes, or it has no use for gold.
+        it takes, it has no use for gold, or the weight of gold is not positive.
     """
-    return run(name, key, table, dims, gold, **options).state.log_posterior
+    return run(name, key, table, dims, gold, gold_weight, **options).state.log_posterior
 
 
 def run(
@@ -114,16 +118,22 @@ def run(
     table: Annotations,
     dims: Dims,
     gold: Int[Array, " item"] | None = None,
+    gold_weight: float | None = 1.0,
     **options: Any,
 ) -> Fitted:
     """As `aggregate`, with what the method knows of workers, its objective and its rounds."""
     method = lookup(AGGREGATORS, name, "aggregator", ALIASES)
     if method.binary and dims.labels != 2:
         raise InputError(f"{name} expects two labels, not {dims.labels}")
+    if gold_weight is not None and not 0 < gold_weight < math.inf:
+        raise InputError(f"the weight of gold must be a positive number, not {gold_weight}")
     how = {"max_steps": method.max_steps, "max_change": method.max_change}
     how |= {"tolerance": method.tolerance}
     em = method.make(dims, **options)
-    em = em if gold is None else with_gold(em, gold)
+    if gold is not None:
+        em = with_gold(em, gold)
+        if gold_weight != 1:
+            em, table = led(em, gold), weighed(table, gold, gold_weight)
     if method.runs > 1:
         return restarts(em, jax.random.split(key, method.runs), table, **how)
     return fit_until(em, key, table, **how)

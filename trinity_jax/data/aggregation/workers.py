@@ -6,7 +6,7 @@ A `quality` of the first two models is the share of (rows of) workers that are h
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from trinity_jax.data.aggregation.annotations import Annotations, Dims
 from trinity_jax.types import PRNGKey
@@ -68,3 +68,12 @@ def annotate(
     item = jnp.repeat(jnp.arange(num_items), redundancy)
     label = jax.random.categorical(key_label, jnp.log(confusion[worker, truth[item]]))
     return Annotations(item, worker, label, jnp.ones(item.shape))
+
+
+def copying(
+    table: Annotations, copies: Bool[Array, " worker"], answer: Int[Array, " item"]
+) -> Annotations:
+    """Some workers give an item's answer, where it has one (-1: none), instead of their own."""
+    shared = answer[table.item]
+    copied = copies[table.worker] & (shared >= 0)
+    return table._replace(label=jnp.where(copied, shared, table.label))
