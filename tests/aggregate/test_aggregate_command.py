@@ -64,7 +64,8 @@ def test_everything_is_written(crowd, capsys, tmp_path):
     files = folder / "labels.csv", "--gold", folder / "gold.csv"
     done(capsys, *files, "--method", "dawid-skene", "--out", out, "--resamples", 10)
     rows = read(out / "labels.csv")
-    assert list(rows[0]) == ["item", "label", "confidence", *(f"P({n})" for n in sorted(LABELS))]
+    shares = [f"P({name})" for name in sorted(LABELS)]
+    assert list(rows[0]) == ["item", "label", "confidence", *shares, "stability"]
     for row in rows:
         shares = {name: float(row[f"P({name})"]) for name in LABELS}
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
@@ -80,6 +81,13 @@ def test_everything_is_written(crowd, capsys, tmp_path):
     np.testing.assert_allclose(confusion.sum(2), 1, atol=1e-5)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["headline"]["annotations"] == 480
+    judged = summary["headline"]["accuracy_on_gold"]
+    assert judged["interval"][0] < judged["mean"] < 1 or judged["mean"] == 1
+    assert {"majority", "dawid-skene, without gold"} < set(summary["headline"]["others_on_gold"])
+    for row in workers:
+        assert float(row["accuracy_low"]) <= float(row["accuracy_high"])
+        assert float(row["skill_low"]) <= float(row["skill_high"])
+    assert all(0 <= float(row["stability"]) <= 1 for row in rows)
     page = (out / "report.html").read_text()
     assert "<b>the" not in page
     assert "&lt;b&gt;" in page

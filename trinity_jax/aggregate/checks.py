@@ -6,13 +6,28 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import binomtest
 
 from trinity_jax.aggregate import fitting
-from trinity_jax.aggregate.results import Answer, Dependence, Trust, choose_label, disagreement
+from trinity_jax.aggregate.results import (
+    Answer,
+    Dependence,
+    Trust,
+    choose_label,
+    disagreement,
+    wilson,
+)
 from trinity_jax.compute.run import Run
-from trinity_jax.data.aggregation import aggregators, dependence, resampling
+from trinity_jax.data.aggregation import (
+    aggregators,
+    dependence,
+    prediction_powered,
+    resampling,
+)
 from trinity_jax.data.aggregation.agreement import krippendorff_alpha
 from trinity_jax.data.aggregation.annotations import labelled
+from trinity_jax.data.aggregation.gold_only import naive_bayes, ridge_vote
+from trinity_jax.data.aggregation.majority import soft_vote
 from trinity_jax.data.aggregation.one_coin import agreement
 from trinity_jax.data.sources import Crowd
 
@@ -42,6 +57,7 @@ class Found(NamedTuple):
     trust: Trust | None
     dependence: Dependence | None
     draws: Draws | None
+    alarms: list[str]
 
 
 def alpha(crowd: Crowd) -> float:
@@ -61,18 +77,85 @@ def gold_weight(config: Any, crowd: Crowd) -> float:
 
 def examine(run: Run, crowd: Crowd, config: Any, answer: Answer, gold) -> Found:
     """Looks at gold, and at whether workers err together."""
-    number, draws = len(crowd.item), None
+    number, draws, alarms = len(crowd.item), None, []
     if number > DETAILED:
         run.say(f"workers are not compared with each other: more than {DETAILED} labels")
-        return Found(None, None, None)
+        return Found(None, None, None, [])
+    told, trust = {}, None
     with run.phase("examine", "comparing workers"):
         together = _dependence(crowd, answer, gold)
+    if gold is not None:
+        told = {"gold": jnp.asarray(gold), "gold_weight": config.gold_weight}
+        with run.phase("gold", "judging by gold"):
+            trust, alarms = _trust(crowd, config, answer, gold)
     if config.resamples and number > FEW:
         run.say(f"neither workers nor items are drawn anew: more than {FEW} labels")
     elif config.resamples:
         with run.phase("draws", f"drawing workers and items {config.resamples} times"):
-            draws = _draws(crowd, config, answer.method, {})
-    return Found(None, together, draws)
+            draws = _draws(crowd, config, answer.method, told)
+    return Found(trust, together, draws, alarms)
+
+
+def _trust(crowd: Crowd, config: Any, answer: Answer, gold) -> tuple[Trust, list[str]]:
+    """What gold says, of answers that were not told it; and what in it is alarming."""
+    name, dims, table = answer.method.replace("-", "_"), fitting.sizes(crowd), fitting.table(crowd)
+    known, told = jnp.asarray(gold), np.flatnonzero(gold >= 0)
+    aggregate = lambda key, gold, **how: aggregators.aggregate(name, key, table, dims, gold, **how)
+    methods = {
+        answer.method: lambda key, gold: aggregate(key, gold, gold_weight=config.gold_weight),
+        "naive Bayes, of gold alone": lambda key, gold: naive_bayes(table, dims, gold),
+        "ridge vote, of gold alone": lambda key, gold: ridge_vote(table, dims, gold),
+    }
+
+    def crossed(method):
+        """Of each fold, by what was told the others; the folds are the same for all methods."""
+        find = lambda key, gold: prediction_powered.cross_fitted(key, method, gold)
+        return jax.jit(find)(jax.random.key(config.seed), known)
+
+    held = {of: crossed(method) for of, method in methods.items()}
+    untold = f"{answer.method}, without gold"
+    held[untold] = jax.jit(lambda key: aggregate(key, None))(jax.random.key(config.seed))
+    held["majority"] = jnp.log(soft_vote(table, dims))
+
+    def judge(log_posterior) -> tuple[float, float, float]:
+        found = prediction_powered.accuracy(known, log_posterior)
+        return float(found.estimate), float(found.low), float(found.high)
+
+    accuracy = {of: judge(log_posterior) for of, log_posterior in held.items()}
+    workers = prediction_powered.worker_accuracy(table, dims, known, held[answer.method])
+    posterior = {of: np.exp(np.asarray(log_posterior))[told] for of, log_posterior in held.items()}
+    trust = Trust(
+        gold=gold,
+        accuracy=accuracy.pop(answer.method),
+        baselines=accuracy,
+        worker_accuracy=np.stack([np.asarray(part) for part in workers[:3]], axis=1),
+        held_out=posterior[answer.method],
+    )
+    return trust, _alarms(gold[told], posterior, answer.method, untold)
+
+
+def _alarms(truth, posterior: Mapping[str, np.ndarray], method: str, untold: str) -> list[str]:
+    """Where gold contradicts what labels alone say of themselves."""
+    said, right = [], {}
+    for name, of in posterior.items():
+        right[name] = of.argmax(1) == truth
+    hits, sure = right[untold], posterior[untold].max(1).mean()
+    share, (low, high) = hits.mean(), wilson(hits.sum(), len(hits))
+    if high < sure:
+        said.append(
+            f"{untold} and gold disagree: it is right on {share:.0%} of the gold items "
+            f"[{low:.0%}, {high:.0%}], and claims {sure:.0%}: many workers may share an error, or "
+            "mean something else than gold does."
+        )
+    for name, of in right.items():
+        better, worse = int((of & ~right[method]).sum()), int((~of & right[method]).sum())
+        unlikely = better > worse and binomtest(better, better + worse).pvalue < 0.05
+        if unlikely:
+            said.append(
+                f"{name} is better than {method} on gold that neither was told: right on {better} "
+                f"items where that is wrong, wrong on {worse} where it is right."
+            )
+    return said
 
 
 def _draws(crowd: Crowd, config: Any, method: str, options: Mapping[str, Any]) -> Draws:
@@ -116,7 +199,7 @@ def _dependence(crowd: Crowd, answer: Answer, gold) -> Dependence:
 
 def warnings(crowd: Crowd, config: Any, answer: Answer, found: Found, unseen: int) -> list[str]:
     """What the user should know, a sentence each."""
-    said = []
+    said = list(found.alarms)
     if crowd.duplicates:
         said.append(f"{crowd.duplicates} rows repeat another one exactly and were left out.")
     if unseen:
@@ -170,6 +253,9 @@ def headline(
         "krippendorff_alpha": None if np.isnan(answer.alpha) else answer.alpha,
         "labels": dict(zip(answer.labels, shares.tolist(), strict=True)),
     }
+    if found.trust:
+        numbers["accuracy_on_gold"] = _interval(found.trust.accuracy)
+        numbers["others_on_gold"] = {n: _interval(of) for n, of in found.trust.baselines.items()}
     if found.draws:
         low, high = np.round(found.draws.shares, 6).tolist()
         numbers["share_interval"] = {
@@ -187,3 +273,7 @@ def headline(
             for name, row in zip(comparison, share, strict=True)
         }
     return numbers
+
+
+def _interval(of: tuple[float, float, float]) -> dict[str, Any]:
+    return {"mean": of[0], "interval": [of[1], of[2]]}

@@ -12,6 +12,7 @@ from trinity_jax.compute.run import Run
 from trinity_jax.data.aggregation import aggregators, blocks
 from trinity_jax.data.aggregation.annotations import Annotations, Dims, confusion_counts
 from trinity_jax.data.aggregation.dawid_skene import pseudo_counts
+from trinity_jax.data.aggregation.gold import LEAD
 from trinity_jax.data.sources import Crowd
 
 IN_BLOCKS = ("dawid-skene", "dawid-skene-map")  # methods for tables of any length
@@ -91,8 +92,14 @@ def by_blocks(
     vote, advance = over(blocks.vote), over(blocks.advance)
 
     def begin(data):
-        given = None if start is None else blocks.Parameters(*start.parameters(crowd))
-        sums = vote(data) if given is None else advance(data, given)
+        if start is not None:
+            sums = advance(data, blocks.Parameters(*start.parameters(crowd)))
+        elif gold_weight == 1:
+            sums = vote(data)
+        else:  # as `gold.led`
+            loud = jnp.where(data.gold >= 0, LEAD * data.weight, data.weight)
+            lead = vote(data._replace(weight=loud))
+            sums = advance(data, blocks.parameters(lead, dims, prior)[0])
         parameters = blocks.parameters(sums, dims, prior)[0]
         nothing = jnp.full((), -jnp.inf), jnp.int32(0), jnp.bool_(False)
         return Progress(sums, parameters, *nothing)
