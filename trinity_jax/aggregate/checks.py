@@ -24,7 +24,8 @@ from trinity_jax.data.aggregation import (
     prediction_powered,
     resampling,
 )
-from trinity_jax.data.aggregation.agreement import krippendorff_alpha
+from trinity_jax.data.aggregation.agreement import alpha as alpha_of_sums
+from trinity_jax.data.aggregation.agreement import disagreement as disagreement_of_votes
 from trinity_jax.data.aggregation.annotations import labelled
 from trinity_jax.data.aggregation.gold_only import naive_bayes, ridge_vote
 from trinity_jax.data.aggregation.majority import soft_vote
@@ -33,6 +34,7 @@ from trinity_jax.data.sources import Crowd
 
 DETAILED = 1_000_000  # annotations up to which workers are compared
 FEW = 100_000  # and up to which draws are made
+ITEMS = 1 << 20  # looked at together
 BUSIEST = 200  # workers that are compared
 ONCE, POOR = 0.5, 0.667  # share of items with one label, and alpha, that are worth a warning
 
@@ -61,10 +63,19 @@ class Found(NamedTuple):
 
 
 def alpha(crowd: Crowd) -> float:
-    """Krippendorff's alpha, in double precision."""
+    """Krippendorff's alpha, in double precision, some items at a time."""
+    labels, sums = len(crowd.labels), []
+    first = np.arange(0, len(crowd.items) + ITEMS, ITEMS)
+    ends = np.searchsorted(crowd.item, first)
+    size = min(ITEMS, len(crowd.items)), labels
     with jax.enable_x64(True):
-        table = fitting.table(crowd)
-        return float(jax.jit(krippendorff_alpha, static_argnums=1)(table, fitting.sizes(crowd)))
+        add = jax.jit(disagreement_of_votes)
+        for begin, low, high in zip(first, ends, ends[1:], strict=False):
+            cell = (crowd.item[low:high] - begin) * labels + crowd.label[low:high]
+            count = np.bincount(cell, minlength=size[0] * labels).reshape(size)
+            sums.append(add(jnp.asarray(count, float)))
+        total = jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums)
+        return float(alpha_of_sums(*total))
 
 
 def gold_weight(config: Any, crowd: Crowd) -> float:

@@ -73,7 +73,7 @@ class _Codes:
         self.rows += len(array)
         if self.numbers:
             piece = array.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
-            small = len(piece) and -(2**31) <= piece.min() and piece.max() < 2**31
+            small = len(piece) and piece.min() >= -(2**31) and piece.max() < 2**31
             self.pieces.append(piece.astype(np.int32) if small else piece)
             return
         # A file's own dictionary may hold strings that are in no row.
@@ -103,4 +103,4 @@ class _Codes:
             distinct = np.flatnonzero(there) + low
         names = Numbers(distinct.astype(np.int64))
         longest = max(high, -low) >= 10**18  # sorted as strings, as they are in CSV
-        return Column(codes.astype(np.int32), tuple(names) if longest else names)
+        return Column(codes.astype(np.int32, copy=False), tuple(names) if longest else names)

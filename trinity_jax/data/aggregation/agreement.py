@@ -25,14 +25,25 @@ from trinity_jax.data.aggregation.one_coin import coin_confusion
 
 def krippendorff_alpha(table: Annotations, dims: Dims) -> Float[Array, ""]:
     """Agreement beyond chance: 1 where nobody disagrees, NaN where no item has two labels."""
-    count = votes(table, dims)
+    return alpha(*disagreement(votes(table, dims)))
+
+
+def disagreement(
+    count: Float[Array, "item label"],
+) -> tuple[Float[Array, ""], Float[Array, " label"]]:
+    """Of some items, by their votes: n times the observed disagreement, and n_k. Sums add up."""
     of_item = count.sum(1)
     pairable = of_item > 1
     count = jnp.where(pairable[:, None], count, 0)
-    n = count.sum()
     disagreeing = (of_item**2 - (count**2).sum(1)) / jnp.where(pairable, of_item - 1, 1)
-    observed = jnp.where(pairable, disagreeing, 0).sum() / n
-    expected = (1 - ((count.sum(0) / n) ** 2).sum()) * n / (n - 1)  # shares keep digits
+    return jnp.where(pairable, disagreeing, 0).sum(), count.sum(0)
+
+
+def alpha(disagreeing: Float[Array, ""], of_label: Float[Array, " label"]) -> Float[Array, ""]:
+    """Krippendorff's alpha of the sums of `disagreement` over all items."""
+    n = of_label.sum()
+    observed = disagreeing / n
+    expected = (1 - ((of_label / n) ** 2).sum()) * n / (n - 1)  # shares keep digits
     return jnp.where(observed == 0, 1, 1 - observed / expected)
 
 
