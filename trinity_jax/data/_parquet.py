@@ -59,7 +59,7 @@ class _Codes:
         kinds = types.is_string, types.is_large_string, types.is_string_view
         if not (self.numbers or any(is_kind(inner) for is_kind in kinds)):
             expected = f"{path}: expected integers or strings in column {name}"
-            raise InputError(f"{expected}, found {type_}")
+            raise InputError(f"{expected}, found {_files.excerpt(str(type_))}")
 
     def add(self, array):
         """One piece more."""
