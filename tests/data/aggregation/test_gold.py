@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from trinity_jax.algorithms.em import fit
-from trinity_jax.data.aggregation import sequences
+from trinity_jax.algorithms.statistics import accuracy
+from trinity_jax.data.aggregation import gold_only, sequences
 from trinity_jax.data.aggregation.aggregators import AGGREGATORS, aggregate, run
 from trinity_jax.data.aggregation.annotations import Dims, annotations
 from trinity_jax.data.aggregation.dawid_skene import dawid_skene, expectation
-from trinity_jax.data.aggregation.gold import with_gold
+from trinity_jax.data.aggregation.gold import led, weighed, with_gold
 from trinity_jax.data.aggregation.model_bootstrapped import model_bootstrapped
+from trinity_jax.data.aggregation.one_coin import coin_confusion
 from trinity_jax.data.aggregation.raykar import raykar
+from trinity_jax.data.aggregation.workers import annotate, copying
 from trinity_jax.types import InputError
 
 DIMS = Dims(items=60, workers=3, labels=4)
@@ -143,3 +146,96 @@ def test_tokens_known_in_a_chain():
     np.testing.assert_allclose(state.transitions.sum(), 45, rtol=1e-4)
     with pytest.raises(InputError, match="hmm_crowd"):
         with_gold(sequences.hmm_crowd(DIMS, sentence), gold).init(jax.random.key(0), table)
+
+
+def test_gold_weighs_as_much_as_all_items():
+    table, _, gold = crowd()
+    gold = jnp.where(jnp.arange(DIMS.items) < 4, gold, -1)
+    table = table._replace(weight=jnp.where(table.item % 10 == 1, 0.0, 0.5))  # six have no label
+    heavy = weighed(table, gold)
+    factor = np.where(table.item < 4, 54 / 3, 1)
+    np.testing.assert_allclose(heavy.weight, table.weight * factor, rtol=1e-6)
+    np.testing.assert_array_equal(heavy.label, table.label)
+    np.testing.assert_allclose(weighed(table, gold, 3).weight[:12], 3 * table.weight[:12])
+    nothing = weighed(table, jnp.full_like(gold, -1))
+    np.testing.assert_array_equal(nothing.weight, table.weight)
+
+
+def test_a_weight_is_so_many_items_more():
+    """The confusions of the next round are those of a table where gold rows are repeated."""
+    table, _, gold = crowd()
+    again = jnp.repeat(jnp.arange(180), jnp.where(gold[table.item] >= 0, 3, 1))
+    repeated = type(table)(*(column[again] for column in table))
+    em, key = with_gold(dawid_skene(DIMS), gold), jax.random.key(0)
+    after = jax.jit(lambda table: em.step(key, em.init(key, table), table)[0])
+    found, expected = after(weighed(table, gold, 3)), after(repeated)
+    np.testing.assert_allclose(found.log_confusion, expected.log_confusion, atol=1e-5)
+    np.testing.assert_allclose(found.log_posterior[30:], expected.log_posterior[30:], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_no_round_lowers_the_objective_of_weighed_gold(name):
+    table, truth, gold = crowd()
+    with jax.enable_x64(True):
+        table = table._replace(weight=table.weight.astype(float))
+        em = lambda gold: led(with_gold(AGGREGATORS[name].make(DIMS), gold), gold)
+        heavy = weighed(table, gold, 7)
+        run = jax.jit(lambda key, gold: fit(em(gold), key, heavy, ROUNDS))
+        state, info = jax.device_get(run(jax.random.key(0), gold))
+    assert np.isfinite(info.objective).all()
+    assert np.diff(info.objective).min() > -1e-9
+    assert (state.log_posterior.argmax(1) == truth).all()
+
+
+SHARED = Dims(items=600, workers=12, labels=4)
+
+
+def panel(seed, num_gold=40):
+    """Eight of twelve call most items of two classes by the class before; some are known."""
+    keys = iter(jax.random.split(jax.random.key(seed), 3))
+    truth = jax.random.randint(next(keys), (SHARED.items,), 0, SHARED.labels)
+    wrong = (truth % 2 == 1) & jax.random.bernoulli(next(keys), 0.6, truth.shape)
+    biased = jnp.arange(SHARED.workers) < 8
+    confusion = jnp.exp(coin_confusion(jnp.where(biased, 0.8, 0.9), SHARED.labels))
+    table = annotate(next(keys), truth, confusion, SHARED.workers)
+    gold = jnp.where(jnp.arange(SHARED.items) < num_gold, truth, -1)
+    return copying(table, biased, jnp.where(wrong, truth - 1, -1)), truth, gold
+
+
+@pytest.mark.parametrize("name", ["dawid_skene", "dawid_skene_map", "ibcc"])
+def test_gold_that_weighs_enough_corrects_an_error_that_most_workers_share(name):
+    def accuracies(seed):
+        table, truth, gold = panel(seed)
+        told = lambda weight: aggregate(name, jax.random.key(0), table, SHARED, gold, weight)
+        return [accuracy(told(w), jnp.where(gold >= 0, -1, truth)) for w in (1.0, None, 20.0)]
+
+    once, balanced, twenty = jax.jit(lambda seeds: jax.lax.map(accuracies, seeds))(jnp.arange(6))
+    assert once.max() < 0.76
+    assert balanced.min() > 0.95
+    assert twenty.min() > 0.95
+
+
+def test_who_copies_is_not_found_out_by_weight():
+    """Where answers that are copied may be of any class, no confusion tells of them."""
+
+    def answers(key):
+        table, truth, gold = panel(0)
+        key_wrong, key = jax.random.split(key)
+        other = jax.random.randint(key_wrong, truth.shape, 1, SHARED.labels)
+        wrong = (truth + other) % SHARED.labels
+        wrong = jnp.where(jnp.arange(SHARED.items) % 2 == 1, wrong, -1)
+        table = copying(table, jnp.arange(SHARED.workers) < 8, wrong)
+        told = aggregate("dawid_skene_map", key, table, SHARED, gold, None)
+        ridge = gold_only.ridge_vote(table, SHARED, gold)
+        return [accuracy(found, jnp.where(gold >= 0, -1, truth)) for found in (told, ridge)]
+
+    told, ridge = jax.jit(answers)(jax.random.key(0))
+    assert told < 0.9
+    assert ridge > 0.95
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_weight_is_a_positive_number(weight):
+    table, _, gold = crowd()
+    with pytest.raises(InputError, match="weight of gold must be a positive number"):
+        aggregate("ibcc", jax.random.key(0), table, DIMS, gold, weight)
