@@ -82,7 +82,8 @@ def by_blocks(
     with run.phase("arrange", f"{number} annotations in blocks"):
         count = devices.size * -(-blocks.PARTS // devices.size)
         cell = crowd.worker * np.int32(dims.labels) + crowd.label
-        arranged = crowd.item, cell, dims, crowd.truth, gold_weight
+        gold = crowd.truth if (crowd.truth >= 0).any() else None
+        arranged = crowd.item, cell, dims, gold, gold_weight
         columns, where = blocks.blocks(*arranged, parts=count)
         data = parts.place(columns, devices)
     prior = None if ml else pseudo_counts(dims)
@@ -94,7 +95,7 @@ def by_blocks(
     def begin(data):
         if start is not None:
             sums = advance(data, blocks.Parameters(*start.parameters(crowd)))
-        elif gold_weight == 1:
+        elif gold_weight == 1 or data.gold is None:
             sums = vote(data)
         else:  # as `gold.led`
             loud = jnp.where(data.gold >= 0, LEAD * data.weight, data.weight)

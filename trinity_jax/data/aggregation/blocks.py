@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int
 from trinity_jax.data.aggregation.annotations import Dims
 from trinity_jax.data.aggregation.dawid_skene import log_normalise, maximise
 
-WIDTH = 1 << 15  # items in a block: so many that a step of the loop costs more than to begin it
+WIDTH = 1 << 18  # items in a block, at most: a step of a loop takes time to begin
 PARTS = 8  # and so devices, at most
 TINY = 1e-37  # added to probabilities before a logarithm
 FULL = 1 << 24  # items, and so annotations by a worker, that single precision can count
@@ -39,13 +39,13 @@ class Blocks(NamedTuple):
     Attributes:
       columns: cell of each annotation; where an item has none, workers x labels.
       first: number of each block's first column; of the last one's end.
-      gold: true label of each item, -1 where unknown.
+      gold: true label of each item, -1 where unknown; None if none is known.
       weight: how much an item counts in the sums, 0 where there is none.
     """
 
     columns: Int[Array, "*part column width"]
     first: Int[Array, "*part end"]
-    gold: Int[Array, "*part block width"]
+    gold: Int[Array, "*part block width"] | None
     weight: Float[Array, "*part block width"]
 
 
@@ -112,9 +112,10 @@ def blocks(
         for column in range(depth[part, block]):
             has = size > column
             columns[part, first[part, block] + column, has] = cell[begin[has] + column]
-    known = np.full(dims.items, -1, np.int32) if gold is None else np.asarray(gold, np.int32)
-    known = np.where(there, known[order], -1)
-    weight = np.where(count > 0, np.where(known >= 0, gold_weight, 1.0), 0.0)
+    known, weight = None, np.where(count > 0, 1.0, 0.0)
+    if gold is not None:
+        known = np.where(there, np.asarray(gold, np.int32)[order], -1)
+        weight[known >= 0] *= gold_weight
     place = np.empty(dims.items, np.int64)
     place[order[there]] = np.flatnonzero(there)
     arranged: Any = columns, first, known, weight.astype(np.float32)
@@ -143,7 +144,7 @@ def posterior(
 ) -> Float[Array, "block width truth"]:
     """The posterior of a part's items."""
     body = lambda block: _told(_posterior(_evidence(part, block, parameters))[0], part, block)
-    return jax.lax.map(body, jnp.arange(len(part.gold)))
+    return jax.lax.map(body, jnp.arange(len(part.weight)))
 
 
 def join(sums: Sums) -> Sums:
@@ -186,22 +187,23 @@ def _pass(part: Blocks, dims: Dims, parameters: Parameters, believe: Any) -> Sum
     def add(block, sums):
         """One block more."""
         belief, log_likelihood = believe(_evidence(part, block, parameters))
-        weight = part.weight[block]
-        told = part.gold[block] >= 0
-        truth = jnp.maximum(part.gold[block], 0)[:, None]
-        of_truth = jnp.log(jnp.take_along_axis(belief, truth, 1)[:, 0] + TINY)
-        log_likelihood += jnp.where(told, of_truth, 0)
-        belief = _told(belief, part, block)
-        rows = belief * weight[:, None]
+        there, rows = part.weight[block] > 0, belief
+        if part.gold is not None:
+            told = part.gold[block] >= 0
+            truth = jnp.maximum(part.gold[block], 0)[:, None]
+            of_truth = jnp.log(jnp.take_along_axis(belief, truth, 1)[:, 0] + TINY)
+            log_likelihood += jnp.where(told, of_truth, 0)
+            belief = _told(belief, part, block)
+            rows = belief * part.weight[block][:, None]
         scatter = lambda column, counts: counts.at[part.columns[column]].add(rows)
         ends = part.first[block], part.first[block + 1]
         counts = jax.lax.fori_loop(*ends, scatter, sums.counts)
-        there = weight > 0
         mass = sums.mass + jnp.where(there[:, None], belief, 0).sum(0)
         log_likelihood = jnp.where(there, log_likelihood, 0).sum()
         return Sums(counts, mass, sums.log_likelihood + log_likelihood)
 
-    count, often = len(part.gold), max(1, FULL // part.gold.shape[1])
+    count, width = part.weight.shape
+    often = max(1, FULL // width)  # blocks after which what was rounded off is added
     if dims.items <= FULL:
         found = jax.lax.fori_loop(0, count, add, zeros)
         found = found._replace(counts=found.counts[:cells])
@@ -219,7 +221,7 @@ def _pass(part: Blocks, dims: Dims, parameters: Parameters, believe: Any) -> Sum
 def _evidence(part: Blocks, block: Array, parameters: Parameters) -> Float[Array, "width truth"]:
     """Logarithm of prior times likelihood of each item of a block."""
     add = lambda column, logits: logits + parameters.log_confusion[part.columns[column]]
-    start = jnp.broadcast_to(parameters.log_prior[None], (part.gold.shape[1], len(parameters[1])))
+    start = jnp.broadcast_to(parameters.log_prior[None], (part.weight.shape[1], len(parameters[1])))
     return jax.lax.fori_loop(part.first[block], part.first[block + 1], add, start)
 
 
@@ -233,6 +235,8 @@ def _posterior(evidence):
 
 def _told(belief, part, block):
     """A block's posterior, all mass on the truth where that is known."""
+    if part.gold is None:
+        return belief
     gold = part.gold[block]
     return jnp.where((gold >= 0)[:, None], jax.nn.one_hot(gold, belief.shape[1]), belief)
 
