@@ -88,7 +88,7 @@ def test_weights_of_gold_are_repeated_items():
     """An item of known label that counts three times, and three such items."""
     table, truth = crowd()
     gold = np.where(np.arange(DIMS.items) < 12, truth, -1)
-    weighed, place = arranged(gold, gold_weight=3.0, width=16, parts=1)
+    weighed, _ = arranged(gold, gold_weight=3.0, width=16, parts=1)
     item, cell = np.asarray(table.item), np.asarray(table.worker * DIMS.labels + table.label)
     known = item < 12
     more = np.concatenate([item, item[known] + DIMS.items, item[known] + DIMS.items + 12])
