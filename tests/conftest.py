@@ -1,5 +1,6 @@
 """Settings for every test: four simulated devices, strict ranks, keys used once."""
 
+import gc
 import os
 import pathlib
 
@@ -8,6 +9,8 @@ import pytest
 
 # Tests compile far more than they compute: a third of the time goes without optimisation.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Tracing makes many objects that live on: looking for cycles among them takes a sixth of the time.
+gc.set_threshold(200_000, 20, 50)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 

@@ -19,7 +19,6 @@ import pytest
 
 from experiments import crowdsourcing, real_annotators
 from trinity_jax.algorithms.em import fit_until
-from trinity_jax.compute import program
 from trinity_jax.data.aggregation.annotations import annotations
 from trinity_jax.data.aggregation.dawid_skene import dawid_skene
 
@@ -28,6 +27,7 @@ TINY = shlex.split(
     "smoke --seeds 1 --redundancies 1 3 --epochs 8 --rounds 8 --updates 1 --network softmax "
     "--methods majority mbem --qualities 0.2 --workers hammer_spammer --budget-match steps"
 )
+EXPERIMENT = crowdsourcing
 ROUNDS = 16  # the first training and, for MBEM, the second
 
 
@@ -58,27 +58,6 @@ def start(one_device):
         process.wait()
         process.stdout.close()
         process.stderr.close()
-
-
-@pytest.fixture
-def main(monkeypatch, capsys):
-    """The same in this process, with four devices: `main(words) -> (status, out, err)`."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def call(words):
-        with pytest.raises(SystemExit) as stop:
-            program.main(
-                "crowdsourcing",
-                crowdsourcing.PRESETS,
-                crowdsourcing.experiment,
-                crowdsourcing.__doc__,
-                words,
-            )
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
 
 
 def finish(process):
@@ -161,9 +140,9 @@ def test_it_learns(finished):
     assert mbem[-1] > mbem[0] > 0.2  # the network knows who guesses
 
 
-def test_four_devices_give_what_one_gives(finished, main, tmp_path):
+def test_four_devices_give_what_one_gives(finished, told, tmp_path):
     """Four rows on one device in turn, or one on each of four."""
-    status, out, err = main([*TINY, "--out", str(tmp_path)])
+    status, out, err = told([*TINY, "--out", str(tmp_path)])
     assert (status, err) == (0, "")
     assert records(tmp_path) == records(finished)
     assert final_state(tmp_path) == final_state(finished)
@@ -174,13 +153,13 @@ def test_four_devices_give_what_one_gives(finished, main, tmp_path):
     assert lines[-1].startswith("done in")
 
 
-def test_the_same_command_on_a_finished_run_only_draws_again(finished, main, tmp_path):
+def test_the_same_command_on_a_finished_run_only_draws_again(finished, told, tmp_path):
     """Also on other devices than it was finished on."""
     out = tmp_path / "copy"
     shutil.copytree(finished, out)
     for name in ("figure.png", "figure.svg", "summary.json"):
         (out / name).unlink()
-    status, said, _ = main([*TINY, "--out", str(out)])
+    status, said, _ = told([*TINY, "--out", str(out)])
     assert status == 0
     assert "16 rounds are done" in said
     assert not re.search("compiling|round 1/", said)
@@ -190,41 +169,42 @@ def test_the_same_command_on_a_finished_run_only_draws_again(finished, main, tmp
     assert (out / "figure.svg").read_bytes() == (finished / "figure.svg").read_bytes()
 
 
-def killed_again_and_again(start, finished, out, kills):
-    """Runs the command until it ends, killing it at moments drawn over its whole duration."""
-    began = time.perf_counter()
-    assert finish(start(TINY, out / "twin"))[0] == 0
-    duration = time.perf_counter() - began
-    assert records(out / "twin") == records(finished)  # the same seed, the same bytes
+def killed_again_and_again(start, told, finished, out, kills):
+    """Starts the command, and kills it in the tenth of a second after some line, again and again.
 
+    Lines are said before and after compiling, and after every round.
+    """
     draw, newest = random.Random(0), -1
     for _ in range(kills):
-        process = start(TINY, out / "killed")
-        time.sleep(draw.uniform(0, duration))
+        process = start(TINY, out)
+        said = [process.stdout.readline() for _ in range(draw.randrange(6))]
+        time.sleep(draw.uniform(0, 0.1))
         process.kill()
-        _, said, err = finish(process)
-        assert "passed over" not in said
-        assert err == ""
-        steps = [int(path.name) for path in (out / "killed/checkpoints").glob("[0-9]*[0-9]")]
+        process.wait()
+        said.append(process.stdout.read())
+        assert "passed over" not in "".join(said)
+        assert process.stderr.read() == ""
+        names = [path.name for path in out.glob("checkpoints/*")]
+        steps = [int(name) for name in names if name.isdigit()]
         assert max(steps, default=-1) >= newest  # never behind what was committed
         newest = max(steps, default=-1)
-    status, said, err = finish(start(TINY, out / "killed"))
+    status, said, err = told([*TINY, "--out", str(out)])
     assert (status, err) == (0, "")
     assert "passed over" not in said
-    assert records(out / "killed") == records(finished)
-    assert final_state(out / "killed") == final_state(finished)
+    assert records(out) == records(finished)
+    assert final_state(out) == final_state(finished)
 
 
-def test_a_run_killed_three_times_ends_as_if_it_had_not_been(start, finished, tmp_path):
-    killed_again_and_again(start, finished, tmp_path, 3)
+def test_a_run_killed_three_times_ends_as_if_it_had_not_been(start, told, finished, tmp_path):
+    killed_again_and_again(start, told, finished, tmp_path, 3)
 
 
 @pytest.mark.slow
-def test_a_run_killed_25_times_ends_as_if_it_had_not_been(start, finished, tmp_path):
-    killed_again_and_again(start, finished, tmp_path, 25)
+def test_a_run_killed_25_times_ends_as_if_it_had_not_been(start, told, finished, tmp_path):
+    killed_again_and_again(start, told, finished, tmp_path, 25)
 
 
-def test_an_interrupted_run_says_how_to_go_on(start, finished, main, tmp_path, monkeypatch):
+def test_an_interrupted_run_says_how_to_go_on(start, finished, told, tmp_path, monkeypatch):
     """Ctrl-C; the command it prints; SIGTERM to that; its command again."""
     words = TINY
     for number, status, word in (
@@ -245,7 +225,7 @@ def test_an_interrupted_run_says_how_to_go_on(start, finished, main, tmp_path, m
         assert again[-2:] == ["--out", str(tmp_path)]
         words = again[3:-2]
         assert words == TINY
-    status, out, _ = main([*words, "--out", str(tmp_path)])
+    status, out, _ = told([*words, "--out", str(tmp_path)])
     assert status == 0
     assert "resumed in" in out
     assert records(tmp_path) == records(finished)
@@ -289,12 +269,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD)
-def test_bad_arguments_are_one_sentence_and_status_2(main, tmp_path, line):
+def test_bad_arguments_are_one_sentence_and_status_2(told, tmp_path, line):
     (tmp_path / "file").touch()
     words = line.replace("{}", str(tmp_path)).split()
     if "--out" not in words:
         words += ["--out", str(tmp_path / "out")]
-    status, _, err = main(words)
+    status, _, err = told(words)
     assert status == 2
     assert err.startswith("python -m experiments.crowdsourcing: ")
     assert err.count("\n") == 1
@@ -302,16 +282,16 @@ def test_bad_arguments_are_one_sentence_and_status_2(main, tmp_path, line):
     assert re.search(BAD[line].replace("{}", str(tmp_path)), err)
 
 
-def test_a_wrong_argument_is_corrected_without_restart(main, tmp_path):
+def test_a_wrong_argument_is_corrected_without_restart(told, tmp_path):
     """Nothing was measured under it."""
-    assert main(["--data", "idx:/nope", "--out", str(tmp_path)])[0] == 2
-    status, _, err = main(["--budget", "2", "--out", str(tmp_path)])
+    assert told(["--data", "idx:/nope", "--out", str(tmp_path)])[0] == 2
+    status, _, err = told(["--budget", "2", "--out", str(tmp_path)])
     assert status == 2
     assert "--budget is 2" in err
 
 
-def test_help_teaches(main):
-    status, out, _ = main(["--help"])
+def test_help_teaches(told):
+    status, out, _ = told(["--help"])
     assert status == 0
     for words in ("Label once or label thrice?", "--redundancies", "labels an item", "csv:DIR"):
         assert words in " ".join(out.split())
@@ -333,12 +313,12 @@ def crowd(tmp_path):
     return folder, label, truth
 
 
-def test_real_annotators(main, crowd, tmp_path):
+def test_real_annotators(told, crowd, tmp_path):
     """At full redundancy there is nothing to draw: the numbers can be had directly."""
     folder, label, truth = crowd
     out = tmp_path / "out"
     words = ["--data", f"csv:{folder}", "--seeds", "3", "--redundancies", "1", "5"]
-    status, said, err = main([*words, "--out", str(out)])
+    status, said, err = told([*words, "--out", str(out)])
     assert (status, err) == (0, "")
     assert "40 items, 5 workers, 2 labels, 200 annotations; 0 repeated rows dropped" in said
     found = json.loads((out / "summary.json").read_text())["headline"]["label_accuracy"]
@@ -355,17 +335,17 @@ def test_real_annotators(main, crowd, tmp_path):
     assert found["dawid_skene"]["5"]["mean"] == pytest.approx(float(direct))
 
     before = records(out)
-    assert main([*words, "--out", str(out)])[0] == 0
+    assert told([*words, "--out", str(out)])[0] == 0
     assert records(out) == before
 
 
-def test_real_annotators_need_truth_and_methods_without_a_network(main, crowd, tmp_path):
+def test_real_annotators_need_truth_and_methods_without_a_network(told, crowd, tmp_path):
     folder = crowd[0]
     words = ["--data", f"csv:{folder}", "--out", str(tmp_path / "out")]
-    status, _, err = main([*words, "--methods", "mbem"])
+    status, _, err = told([*words, "--methods", "mbem"])
     assert status == 2
     assert "unknown aggregator 'mbem'" in err
     (folder / "truth.csv").unlink()
-    status, _, err = main(words)
+    status, _, err = told(words)
     assert status == 2
     assert "truth.csv" in err

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import signal
 
 import jax
 import jax.numpy as jnp
@@ -18,57 +17,26 @@ from experiments import (
     talk,
 )
 from experiments.generative_arms import ARMS, Batch
-from trinity_jax.compute import program
 from trinity_jax.data import sources
 from trinity_jax.data.augmentation import gan, nrm
 from trinity_jax.data.augmentation.nrm import Model
-from trinity_jax.data.augmentation.rendering import Layer
 
 pytest.importorskip("sklearn", reason="needs scikit-learn installed")
+pytestmark = pytest.mark.usefixtures("small_layers")
 
+EXPERIMENT = generative_augmentation
 NAMES = ("supervised", "pseudo_gan", "semi_gan", "joint")
 TINY = shlex.split(
     f"smoke --steps 8 --rounds 2 --seeds 2 --labelled 20 --arms {' '.join(NAMES)} "
     "--batch-labelled 20 --batch-unlabelled 20 --samples 40 --judge-steps 4 --held-out 40"
 )
-MODEL = Model((Layer(4, pool=2), Layer(6, pool=2)), (8, 8, 1), 3)
 
 
 @pytest.fixture(scope="module")
-def call():
-    """`call(words) -> status`, in this process, with a network that is soon compiled."""
-    jax.devices()  # once JAX has been used, a program cannot change how many there are
-
-    def run(words):
-        handler = signal.getsignal(signal.SIGTERM)
-        module = generative_augmentation
-        given = module.PRESETS, module.experiment, module.__doc__
-        try:
-            program.main("generative_augmentation", *given, words)
-        except SystemExit as stop:
-            return stop.code
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-
-    small = {**few_labels.LAYERS, "small": MODEL.layers}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(few_labels, "LAYERS", small)
-        yield run
-
-
-@pytest.fixture(scope="module")
-def done(call, tmp_path_factory):
+def done(call, cut_short, tmp_path_factory):
     """A run that was cut short after its first round, and taken up again."""
     out = tmp_path_factory.mktemp("run")
-    commit = generative_augmentation.Run.commit
-
-    def killed(self, t, *rest):
-        commit(self, t, *rest)
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generative_augmentation.Run, "commit", killed)
-        assert call([*TINY, "--out", str(out)]) == 130
+    cut_short([*TINY, "--out", str(out)], 0)
     assert {row["round"] for row in rows(out)} == {0}
     assert call([*TINY, "--out", str(out)]) == 0
     return out
@@ -131,28 +99,32 @@ def test_stages(name):
     assert max(progress) < 1
 
 
-def moved(name, done):
-    """Which networks a step of an arm moves."""
-    adam = optax.adam(1e-3)
+@pytest.fixture(scope="module")
+def moved(small_layers):
+    """`moved(name, done)`: which networks a step of an arm moves; one program for all arms."""
+    model, adam = Model(small_layers, (8, 8, 1), 3), optax.adam(1e-3)
     step_by = few_labels.Optimiser(
         lambda params: (), lambda g, s, p, _: (jax.tree.map(lambda a, b: a - 0.1 * b, p, g), s)
     )
     keys = jax.random.split(jax.random.key(0), 5)
-    params, running = nrm.begin(keys[0], MODEL)
-    judge, maker = nrm.begin(keys[1], MODEL)[0], gan.begin(keys[2], MODEL)
+    params, running = nrm.begin(keys[0], model)
+    judge, maker = nrm.begin(keys[1], model)[0], gan.begin(keys[2], model)
     rivals = (judge, adam.init(judge)), (maker, adam.init(maker))
     state = generative_arms.State(params, running, (), *rivals)
     x, noise = jax.random.normal(keys[3], (6, 8, 8, 1)), jax.random.normal(keys[4], (6, gan.NOISE))
     one_hot = jnp.eye(3)[jnp.arange(6) % 3]
     batch = Batch(x, one_hot, x, one_hot, noise, one_hot)
-    step = generative_arms.make_step(MODEL, step_by, adam, 0.5)
-    arm = jax.tree.map(float, ARMS[name])
-    after = jax.jit(step)(jax.random.key(1), arm, done, batch, state)
+    step = jax.jit(generative_arms.make_step(model, step_by, adam, 0.5))
     changed = lambda a, b: (
         not all(np.array_equal(u, v) for u, v in zip(*map(jax.tree.leaves, (a, b)), strict=True))
     )
     of = lambda state: (state.params, state.judge[0], state.maker[0])
-    return [changed(a, b) for a, b in zip(of(state), of(after), strict=True)]
+
+    def by(name, done):
+        after = step(jax.random.key(1), jax.tree.map(float, ARMS[name]), done, batch, state)
+        return [changed(a, b) for a, b in zip(of(state), of(after), strict=True)]
+
+    return by
 
 
 @pytest.mark.parametrize(
@@ -164,7 +136,7 @@ def moved(name, done):
         ("semi_gan", 0.1, [True, False, True]),  # the classifier is the discriminator
     ],
 )
-def test_a_step_moves_whom_it_should(name, done, expected):
+def test_a_step_moves_whom_it_should(moved, name, done, expected):
     assert moved(name, done) == expected
 
 

@@ -1,14 +1,13 @@
 """Classifiers from people's labels: every method on a small made set, and the budget's limits."""
 
 import json
-import signal
 
-import jax
 import numpy as np
 import pytest
 
 from experiments import crowdsourcing, crowdsourcing_report, labelme
-from trinity_jax.compute import program
+
+EXPERIMENT = crowdsourcing
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +30,11 @@ def folder(tmp_path_factory):
     return out
 
 
-@pytest.fixture
-def main(monkeypatch, capsys):
-    """The command in this process: `main(words) -> (status, out, err)`."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def call(*words):
-        with pytest.raises(SystemExit) as stop:
-            program.main(
-                "crowdsourcing", crowdsourcing.PRESETS, crowdsourcing.experiment, "", words
-            )
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
-
-
-def test_every_method_learns_and_is_reported(folder, main, tmp_path, monkeypatch):
+def test_every_method_learns_and_is_reported(folder, told, tmp_path, monkeypatch):
     monkeypatch.setattr(labelme, "L2", (0.01, 10.0))  # the second leaves nothing to learn
     monkeypatch.setattr(labelme, "LEARNING_RATE", 0.1)  # fewer items, fewer steps
-    status, _, err = main(
-        *("smoke", "--data", f"labelme:{folder}", "--seeds", "2", "--out", str(tmp_path))
-    )
+    words = ["smoke", "--data", f"labelme:{folder}", "--seeds", "2"]
+    status, _, err = told([*words, "--out", str(tmp_path)])
     assert (status, err) == (0, "")
     headline = json.loads((tmp_path / "summary.json").read_text())["headline"]
     assert set(headline) == {"labelme", "labelme_budget"}
@@ -79,15 +60,16 @@ def test_the_coefficient_is_chosen_on_validation_alone():
     assert labelme.selected(rows) == {("all", "vote"): [0.5, 0.3]}
 
 
-def test_a_budget_that_cannot_be_spent_twice_is_refused(folder, main, tmp_path):
-    status, _, err = main("--data", f"labelme:{folder}", "--budget", "61", "--out", str(tmp_path))
+def test_a_budget_that_cannot_be_spent_twice_is_refused(folder, told, tmp_path):
+    words = ["--data", f"labelme:{folder}", "--budget", "61", "--out", str(tmp_path)]
+    status, _, err = told(words)
     assert status == 2
     assert "--budget is 61; 60 labels can be bought once and twice an item" in err
 
 
-def test_a_typo_is_answered_with_the_nearest_method(folder, main, tmp_path):
-    words = ("--data", f"labelme:{folder}", "--methods", "raycar", "--out", str(tmp_path))
-    status, _, err = main(*words)
+def test_a_typo_is_answered_with_the_nearest_method(folder, told, tmp_path):
+    words = ["--data", f"labelme:{folder}", "--methods", "raycar", "--out", str(tmp_path)]
+    status, _, err = told(words)
     assert status == 2
     assert "did you mean 'raykar'?" in err
 

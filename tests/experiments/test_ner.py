@@ -10,7 +10,6 @@ import pathlib
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -33,6 +32,7 @@ pytest.importorskip("faker", reason="needs Faker installed")
 pytest.importorskip("pycrfsuite", reason="needs python-crfsuite installed")
 
 ROOT = pathlib.Path(ner.__file__).parent.parent
+EXPERIMENT = ner
 STRATEGIES = ("random", "least_confidence", "mnlp", "bald", "k_center", "all")
 SHARES = (0.1, 0.3, 0.6)
 TINY = shlex.split(
@@ -43,26 +43,14 @@ SIZES = {"train": 48, "dev": 8, "test": 16}
 
 
 @pytest.fixture(scope="module")
-def call():
+def call(call):
     """`call(words) -> status`, in this process, with few sentences and a small network."""
-
-    def run(words):
-        handler = signal.getsignal(signal.SIGTERM)
-        given = ner.PRESETS, ner.experiment, ner.__doc__, words
-        try:
-            program.main("ner_active_learning", *given)
-        except SystemExit as stop:
-            return stop.code
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-
     small = {"char_embedding": 4, "char_filters": 4, "word_dim": 6, "word_filters": 8, "hidden": 6}
     small = ner.SIZES["laptop"]._replace(**small, tag_embedding=3, layers=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
         patch.setattr(_grammar, "SIZES", SIZES)
         patch.setitem(ner.SIZES, "laptop", small)
-        yield run
+        yield call
 
 
 @pytest.fixture(scope="module")
@@ -200,18 +188,17 @@ def test_restart_keeps_nothing_of_another_run(tmp_path):
         }
 
 
-def test_vectors_say_how_wide_the_embedding_is(call, tmp_path):
+def test_a_run_starts_from_vectors_and_from_a_network_of_the_seed(call, tmp_path):
+    """Vectors say how wide the embedding is; the rest of an incremental run's start is drawn.
+
+    Nothing is learnt at rate 1e-9: what is found is what the network began with.
+    """
     (tmp_path / "vectors.txt").write_text("the 1 2\nof 3 4\n")
-    words = [*TINY, "--strategies", "random", "--vectors", str(tmp_path / "vectors.txt")]
-    words += ["--seeds", "1", "--shallow-seeds", "0"]
-    assert call([*words, "--out", str(tmp_path / "out")]) == 0
-
-
-def test_the_network_that_incremental_runs_start_from_depends_on_the_seed(call, tmp_path):
-    """Nothing is learnt at rate 1e-9: what is found is what the network began with."""
     words = "smoke --seeds 2 --epochs 1 --min-steps 0 --batch-size 8 --strategies random --num-w"
     words += "idths 1 --fractions 0.1 0.3 --incremental --optimiser sgd --learning-rate 1e-9"
-    assert call([*shlex.split(words), "--out", str(tmp_path)]) == 0
+    words = [*shlex.split(words), "--vectors", str(tmp_path / "vectors.txt")]
+    words += ["--shallow-seeds", "0"]
+    assert call([*words, "--out", str(tmp_path)]) == 0
     first = [row for row in records(tmp_path) if row["round"] == 0]
     assert first[0]["test"] != first[1]["test"]
 
@@ -391,5 +378,6 @@ def test_replicas_vectorise_as_on_accelerators(call):
     data = jax.tree.map(jnp.asarray, data)
     state = jax.eval_shape(lambda: replicas.stack(init(data), len(rows)))
     sweep = jax.jit(jax.vmap(one_round, (None, None, 0, 0)))
+    traced = sweep.trace(np.int32(1), data, state, replica)
     for platform in ("cuda", "tpu"):
-        assert sweep.trace(np.int32(1), data, state, replica).lower(lowering_platforms=(platform,))
+        assert traced.lower(lowering_platforms=(platform,))

@@ -7,7 +7,6 @@ import json
 import math
 import shlex
 import shutil
-import signal
 import types
 
 import jax
@@ -21,48 +20,18 @@ from experiments import rendering_figure as figure
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Run
 from trinity_jax.data import sources
-from trinity_jax.data.augmentation.rendering import Layer
 from trinity_jax.types import InputError
 
 metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn installed")
+pytestmark = pytest.mark.usefixtures("small_layers")
 
+EXPERIMENT = neural_rendering
 ARMS = ("supervised", "joint", "full")
 TINY = shlex.split(
     "smoke --steps 4 --exact-steps 3 --rounds 2 --seeds 2 --labelled 20 10 "
     f"--arms {' '.join(ARMS)} --batch-labelled 20 --batch-unlabelled 20"
 )
 TERMS = ("label", "reconstruction", "entropy", "moments", "paths", "negative")
-
-
-@pytest.fixture(scope="module")
-def call():
-    """`call(words) -> status`, in this process, with a network that is soon compiled."""
-    jax.devices()  # once JAX has been used, a program cannot change how many there are
-
-    def run(words):
-        handler = signal.getsignal(signal.SIGTERM)
-        given = neural_rendering.PRESETS, neural_rendering.experiment, neural_rendering.__doc__
-        try:
-            program.main("neural_rendering", *given, words)
-        except SystemExit as stop:
-            return stop.code
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-
-    programs, compiled = {}, Run.compile
-
-    def once_only(self, function, start, total, *arguments):
-        """A run that is taken up again has the program of the one before."""
-        asked = json.dumps(self.config)
-        if start < total and asked not in programs:
-            programs[asked] = compiled(self, function, start, total, *arguments)
-        return programs.get(asked)
-
-    small = {**few_labels.LAYERS, "small": (Layer(4, pool=2), Layer(6, pool=2))}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(few_labels, "LAYERS", small)
-        patch.setattr(Run, "compile", once_only)
-        yield run
 
 
 @pytest.fixture(scope="module")
@@ -137,17 +106,9 @@ def test_every_term_is_recorded(done):
     assert len({row["label"] for row in found}) == len(found)
 
 
-def test_a_run_cut_short_goes_on(done, call, tmp_path, monkeypatch):
+def test_a_run_cut_short_goes_on(done, call, cut_short, tmp_path, monkeypatch):
     words = [*TINY, "--out", str(tmp_path)]
-    commit = Run.commit
-
-    def killed(self, t, *rest):
-        commit(self, t, *rest)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "commit", killed)
-        assert call(words) == 130
+    cut_short(words, 0)
     assert len(rows(tmp_path)) == 10
     shutil.copy(done / "once.jsonl", tmp_path)  # so that this is not measured again
     monkeypatch.setattr(rendering_report, "report", lambda *_: None)  # nor drawn

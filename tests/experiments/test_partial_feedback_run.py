@@ -3,7 +3,6 @@
 import json
 import shlex
 import shutil
-import signal
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +10,13 @@ import numpy as np
 import pytest
 
 from experiments import partial_data, partial_feedback, partial_report
-from trinity_jax.compute import program, replicas
+from trinity_jax.compute import replicas
 from trinity_jax.data import sources
 from trinity_jax.data.collection import hierarchy
 
 pytest.importorskip("sklearn", reason="needs scikit-learn installed")
 
+EXPERIMENT = partial_feedback
 TINY = shlex.split(
     "smoke --network softmax --epochs 2 --rounds 3 --round-share 0.2 --train-size 60 "
     "--methods uniform aq_erc alpf_erc"
@@ -25,24 +25,6 @@ KEYS = {
     *("uniform_cost", "accuracy_at_30pct", "relative_gain_at_30pct", "questions_to_full"),
     "final_accuracy",
 }
-
-
-@pytest.fixture(scope="module")
-def call():
-    """`call(words) -> status`, in this process."""
-    jax.devices()  # once JAX has been used, a program cannot change how many there are
-
-    def run(words):
-        handler = signal.getsignal(signal.SIGTERM)
-        given = partial_feedback.PRESETS, partial_feedback.experiment, partial_feedback.__doc__
-        try:
-            program.main("partial_feedback", *given, words)
-        except SystemExit as stop:
-            return stop.code
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -88,18 +70,9 @@ def test_the_log_is_a_game_of_questions(done):
         assert abs(mine[-1]["remaining"] - expected) < 1e-4
 
 
-def test_a_run_cut_short_goes_on(done, call, tmp_path, monkeypatch):
+def test_a_run_cut_short_goes_on(done, call, cut_short, tmp_path):
     words = [*TINY, "--out", str(tmp_path)]
-    commit = partial_feedback.Run.commit
-
-    def killed(self, t, *rest):
-        commit(self, t, *rest)
-        if t == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(partial_feedback.Run, "commit", killed)
-        assert call(words) == 130
+    cut_short(words, 1)
     assert len(rows(tmp_path)) == 12
     assert call(words) == 0
     assert rows(tmp_path) == rows(done)
@@ -181,8 +154,7 @@ def test_between_rounds_a_curve_is_a_line():
     assert partial_report.to_full(curve) == 0.4
 
 
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_a_round_is_exported(platform):
+def test_a_round_is_exported():
     """For other devices all replicas are one batch, and convolutions are XLA's own."""
     tiny = {"train_size": 20, "network": "convnet_bn", "epochs": 1, "prefix": "digits"}
     config = partial_feedback.Config(methods=("uniform", "alpf_erc"), **tiny)
@@ -199,5 +171,6 @@ def test_a_round_is_exported(platform):
     state = jax.eval_shape(lambda: replicas.stack(init(data), 2))
     replica = {"seed": jnp.zeros(2, int), "method": jnp.arange(2)}
     with jax.debug_key_reuse(False):  # in a batch both branches run, and one is taken
-        exported = jax.export.export(both, platforms=[platform])(jnp.int32(1), state, replica)
-    assert exported.mlir_module().count("stablehlo.convolution") >= 9
+        for platform in ("cuda", "tpu"):
+            exported = jax.export.export(both, platforms=[platform])(jnp.int32(1), state, replica)
+            assert exported.mlir_module().count("stablehlo.convolution") >= 9, platform

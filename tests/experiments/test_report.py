@@ -1,6 +1,7 @@
 """From records to headline, claims, figure and report, without training anything."""
 
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,14 +34,21 @@ def rows(round_number):
                 }
 
 
-@pytest.fixture
-def finished(tmp_path):
-    with Run(tmp_path / "crowdsourcing", "crowdsourcing", "smoke", CONFIG) as run:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Not to be changed."""
+    out = tmp_path_factory.mktemp("report") / "crowdsourcing"
+    with Run(out, "crowdsourcing", "smoke", CONFIG) as run:
         run.resume(lambda: {"nothing": jnp.zeros(())})
         for t in (0, 1):
             run.commit(t, {"nothing": jnp.zeros(())}, rows(t))
         crowdsourcing_report.report(CONFIG, run)
-    return tmp_path / "crowdsourcing"
+    return out
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "crowdsourcing")
 
 
 def test_headline_takes_the_last_round_and_pairs_by_seed(finished):
@@ -73,19 +81,19 @@ def test_claims_are_shown_again_or_not(finished):
     assert [verdict for _, verdict, _ in crowdsourcing_report.claims(summary)] == [None, None]
 
 
-def test_report_has_the_figure_and_escapes(finished):
-    path = finished / "summary.json"
+def test_report_has_the_figure_and_escapes(copied):
+    path = copied / "summary.json"
     summary = json.loads(path.read_text())
     summary["data"] = "csv:<script>alert(1)</script>"
     path.write_text(json.dumps(summary))
-    page = talk.section("crowdsourcing", finished, "python -m experiments.crowdsourcing smoke")
+    page = talk.section("crowdsourcing", copied, "python -m experiments.crowdsourcing smoke")
     assert "data:image/svg+xml;base64," in page
     assert "shown again" in page
     assert "<script>" not in page
 
 
-def test_figures_are_the_same_bytes_again(finished):
-    before = (finished / "figure.svg").read_bytes()
-    with Run(finished, "crowdsourcing", "smoke", CONFIG) as run:
+def test_figures_are_the_same_bytes_again(copied):
+    before = (copied / "figure.svg").read_bytes()
+    with Run(copied, "crowdsourcing", "smoke", CONFIG) as run:
         crowdsourcing_report.report(CONFIG, run)
-    assert (finished / "figure.svg").read_bytes() == before
+    assert (copied / "figure.svg").read_bytes() == before
