@@ -65,10 +65,12 @@ def test_everything_is_written(crowd, capsys, tmp_path):
     done(capsys, *files, "--method", "dawid-skene", "--out", out, "--resamples", 10)
     rows = read(out / "labels.csv")
     shares = [f"P({name})" for name in sorted(LABELS)]
-    assert list(rows[0]) == ["item", "label", "confidence", *shares, "stability"]
+    assert list(rows[0]) == ["item", "label", "confidence", "entropy", *shares, "stability"]
     for row in rows:
         shares = {name: float(row[f"P({name})"]) for name in LABELS}
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        entropy = -sum(share * np.log(share) for share in shares.values() if share)
+        assert float(row["entropy"]) == pytest.approx(entropy, abs=1e-4)
         assert shares[row["label"]] == float(row["confidence"]) == max(shares.values())
     assert np.mean([truth[row["item"]] == row["label"] for row in rows]) > 0.8
     assert all(labels(out)[f"item {item}"] == truth[f"item {item}"] for item in range(15))
@@ -81,6 +83,8 @@ def test_everything_is_written(crowd, capsys, tmp_path):
     np.testing.assert_allclose(confusion.sum(2), 1, atol=1e-5)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["headline"]["annotations"] == 480
+    assert 0 < summary["headline"]["consistency"] < 1
+    assert set(summary["headline"]["share_interval"]) == {"items", "workers"}
     judged = summary["headline"]["accuracy_on_gold"]
     assert judged["interval"][0] < judged["mean"] < 1 or judged["mean"] == 1
     assert {"majority", "dawid-skene, without gold"} < set(summary["headline"]["others_on_gold"])

@@ -25,6 +25,7 @@ from trinity_jax.data.aggregation import (
     resampling,
 )
 from trinity_jax.data.aggregation.agreement import alpha as alpha_of_sums
+from trinity_jax.data.aggregation.agreement import consistency
 from trinity_jax.data.aggregation.agreement import disagreement as disagreement_of_votes
 from trinity_jax.data.aggregation.annotations import labelled
 from trinity_jax.data.aggregation.gold_only import naive_bayes, ridge_vote
@@ -46,11 +47,13 @@ class Draws(NamedTuple):
       stability: share of draws of workers in which an item gets the same label, [item].
       skill: of workers under draws of items, [2, worker].
       shares: of labels among all items, under the same draws, [2, label].
+      shares_of_others: the same under draws of workers.
     """
 
     stability: np.ndarray
     skill: np.ndarray
     shares: np.ndarray
+    shares_of_others: np.ndarray
 
 
 class Found(NamedTuple):
@@ -59,6 +62,7 @@ class Found(NamedTuple):
     trust: Trust | None
     dependence: Dependence | None
     draws: Draws | None
+    consistency: float | None
     alarms: list[str]
 
 
@@ -91,10 +95,13 @@ def examine(run: Run, crowd: Crowd, config: Any, answer: Answer, gold) -> Found:
     number, draws, alarms = len(crowd.item), None, []
     if number > DETAILED:
         run.say(f"workers are not compared with each other: more than {DETAILED} labels")
-        return Found(None, None, None, [])
+        return Found(None, None, None, None, [])
     told, trust = {}, None
     with run.phase("examine", "comparing workers"):
         together = _dependence(crowd, answer, gold)
+        given = fitting.table(crowd), fitting.sizes(crowd), jnp.asarray(answer.skill, jnp.float32)
+        label = jnp.asarray(choose_label(answer.posterior).label)
+        alike = float(jax.jit(consistency, static_argnums=1)(*given, label))
     if gold is not None:
         told = {"gold": jnp.asarray(gold), "gold_weight": config.gold_weight}
         with run.phase("gold", "judging by gold"):
@@ -104,7 +111,7 @@ def examine(run: Run, crowd: Crowd, config: Any, answer: Answer, gold) -> Found:
     elif config.resamples:
         with run.phase("draws", f"drawing workers and items {config.resamples} times"):
             draws = _draws(crowd, config, answer.method, told)
-    return Found(trust, together, draws, alarms)
+    return Found(trust, together, draws, alike, alarms)
 
 
 def _trust(crowd: Crowd, config: Any, answer: Answer, gold) -> tuple[Trust, list[str]]:
@@ -172,7 +179,7 @@ def _alarms(truth, posterior: Mapping[str, np.ndarray], method: str, untold: str
 def _draws(crowd: Crowd, config: Any, method: str, options: Mapping[str, Any]) -> Draws:
     """The bootstrap over workers, and over items."""
     name, dims, table = method.replace("-", "_"), fitting.sizes(crowd), fitting.table(crowd)
-    keys = jax.random.split(jax.random.key(config.seed), 3)
+    keys = jax.random.split(jax.random.key(config.seed), 4)
     aggregate = lambda key, table: aggregators.run(name, key, table, dims, **options)
 
     def statistic(fitted, drawn):
@@ -183,11 +190,15 @@ def _draws(crowd: Crowd, config: Any, method: str, options: Mapping[str, Any]) -
 
     over = lambda key, tables: resampling.over_items(key, aggregate, statistic, tables)
     tables, _ = resampling.draw_items(keys[0], table, dims, config.resamples)
-    drawn = resampling.percentiles(jax.jit(over)(keys[1], tables))
+    skill, shares = resampling.percentiles(jax.jit(over)(keys[1], tables))
     alike = lambda key, table: resampling.stability(
         key, name, table, dims, config.resamples, **options
     )
-    return Draws(np.asarray(jax.jit(alike)(keys[2], table)), *drawn)
+    others = lambda key, table: resampling.over_workers(
+        key, aggregate, statistic, table, dims, config.resamples
+    )[1]
+    of_others = resampling.percentiles(jax.jit(others)(keys[3], table))
+    return Draws(np.asarray(jax.jit(alike)(keys[2], table)), skill, shares, of_others)
 
 
 def _dependence(crowd: Crowd, answer: Answer, gold) -> Dependence:
@@ -268,11 +279,13 @@ def headline(
         numbers["accuracy_on_gold"] = _interval(found.trust.accuracy)
         numbers["others_on_gold"] = {n: _interval(of) for n, of in found.trust.baselines.items()}
     if found.draws:
-        low, high = np.round(found.draws.shares, 6).tolist()
+        draws = {"items": found.draws.shares, "workers": found.draws.shares_of_others}
         numbers["share_interval"] = {
-            name: [low[label], high[label]] for label, name in enumerate(answer.labels)
+            drawn: dict(zip(answer.labels, np.round(ends.T, 6).tolist(), strict=True))
+            for drawn, ends in draws.items()
         }
     if found.dependence:
+        numbers["consistency"] = found.consistency
         numbers["effective_workers"] = found.dependence.effective
         numbers["clusters"] = [
             [answer.workers[w] for w in group] for group in found.dependence.clusters

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from scipy.special import entr
 
 from trinity_jax.aggregate.results import Answer, Trust, choose_label
 from trinity_jax.aggregate.start import CONFUSIONS, TABLE
@@ -17,11 +18,12 @@ DIGITS = 6
 
 
 def labels(path: pathlib.Path, answer: Answer, stability: np.ndarray | None = None) -> None:
-    """A line an item: its label, how sure that is, and the probability of every label.
+    """A line an item: its label, how sure that is, entropy (nats), probability of every label.
 
     With `stability` also in how many draws of the workers it is the same.
     """
-    header = ["item", "label", "confidence", *(f"P({name})" for name in answer.labels)]
+    shares = (f"P({name})" for name in answer.labels)
+    header = ["item", "label", "confidence", "entropy", *shares]
     header += [] if stability is None else ["stability"]
     _write(path, header, _labels(answer, stability))
 
@@ -31,12 +33,9 @@ def _labels(answer: Answer, stability: np.ndarray | None) -> Iterable[Sequence]:
         posterior = answer.posterior[first : first + ROWS]
         choice = choose_label(posterior)
         sure = np.round(choice.confidence.astype(float), DIGITS).tolist()
-        wide = (
-            posterior
-            if stability is None
-            else np.concatenate([posterior, stability[first : first + ROWS, None]], axis=1)
-        )
-        rows = np.round(wide.astype(float), DIGITS).tolist()
+        columns = [entr(posterior).sum(1)[:, None], posterior]
+        columns += [] if stability is None else [stability[first : first + ROWS, None]]
+        rows = np.round(np.concatenate(columns, axis=1).astype(float), DIGITS).tolist()
         names = [answer.labels[label] if label >= 0 else "" for label in choice.label.tolist()]
         items = answer.items[first : first + ROWS]
         yield from (
