@@ -51,7 +51,7 @@ def some_params(functions):
 
 def close(left, right, atol=1e-6):
     for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
-        np.testing.assert_allclose(a, b, atol=atol)
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=atol)
 
 
 @pytest.fixture(params=DECODERS, scope="module")
