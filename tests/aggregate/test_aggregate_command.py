@@ -160,6 +160,23 @@ def test_a_long_run_is_taken_up_where_it_stopped(crowd, capsys, tmp_path, monkey
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_file_that_has_changed_is_not_taken_for_the_one_before(crowd, capsys, tmp_path):
+    folder, _ = crowd
+    file, out = tmp_path / "labels.csv", tmp_path / "out"
+    file.write_bytes((folder / "labels.csv").read_bytes())
+    how = file, "--resamples", 0, "--out", out
+    done(capsys, *how)
+    before = labels(out)
+    text = file.read_text()
+    file.write_text(text.replace(",cat", ",x").replace(",dog", ",cat").replace(",x", ",dog"))
+    status, _, error = call(capsys, *how)
+    assert status == 2
+    assert "contents is" in error
+    assert labels(out) == before
+    done(capsys, *how, "--restart")
+    assert labels(out) != before
+
+
 def test_all_methods_are_compared(crowd, capsys, tmp_path, monkeypatch):
     folder, _ = crowd
     few = {name: command.METHODS[name] for name in ("majority", "dawid-skene", "dawid-skene-map")}

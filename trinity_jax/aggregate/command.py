@@ -12,6 +12,7 @@ what, summary.json all settings and numbers.
 """
 
 import dataclasses
+import hashlib
 import pathlib
 import shlex
 import sys
@@ -78,6 +79,25 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True)
+class Asked(Config):
+    """What is asked of which bytes: a file that has changed is another run."""
+
+    contents: tuple[str, ...] = ()
+
+
+def asked(config: Config) -> Asked:
+    """The same, with digests of the files that there are."""
+    paths = [*config.annotations, config.gold]
+    paths += [str(pathlib.Path(config.previous, start.TABLE))] if config.previous else []
+    digests = []
+    for path in map(pathlib.Path, filter(None, paths)):
+        if path.expanduser().is_file():  # whoever reads it says what is wrong with others
+            with open(path.expanduser(), "rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest()[:16])
+    return Asked(**vars(config), contents=tuple(digests))
+
+
+@dataclasses.dataclass(frozen=True)
 class Command:
     """The command line."""
 
@@ -98,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mesh.use_cores()
         program.keep_compiled()
         out = pathlib.Path(command.out)
-        with Run(out, "aggregate", "", command.config, restart=command.restart) as run:
-            aggregate(command.config, run, f"{name} {shlex.join(words)}")
+        config = asked(command.config)
+        with Run(out, "aggregate", "", config, restart=command.restart) as run:
+            aggregate(config, run, f"{name} {shlex.join(words)}")
 
     program.ends(name, work, f"{name} {shlex.join(words)}")
 
