@@ -70,7 +70,7 @@ class Config:
 
     def __post_init__(self):
         if not self.annotations:
-            raise InputError("expected a file of labels, found none; see --help")
+            raise InputError("expected a file of labels, found none")
         if self.method != "all":
             lookup(METHODS, self.method, "method", ALIASES)
         program.in_range(self, rounds=(1, 10**6), tolerance=(0, 1), resamples=(0, 10**5))
