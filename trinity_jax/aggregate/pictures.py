@@ -1,4 +1,4 @@
-"""Pieces of a page: words and names made safe for HTML, tables, and pictures drawn as SVG.
+"""A page and its pieces: names made safe for HTML, tables, and pictures drawn as SVG.
 
 Pictures place their marks in percent of their size, so that the page decides how wide they are
 and text in them is never scaled. Colours are the page's: see `STYLE`.
@@ -19,6 +19,7 @@ from trinity_jax.aggregate.results import Reliability
 LONGEST = 60  # characters of a name
 NOTHING = "\u2013"  # what has no value is an en dash
 OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0;
  --blue: #0b4f8a; --gold: #b35900; --box: #fff3dc; --fine: #e9f4ea; --edge: #d98200;
@@ -67,6 +68,23 @@ svg { overflow: visible; display: block } text { fill: var(--soft); font-size: 1
 .low { fill: var(--low) } .mid { fill: var(--mid) } .high { fill: var(--high) }
 .key { display: inline-block; vertical-align: middle; width: 9rem; height: .9rem; margin: 0 .4rem }
 """
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """A page complete in itself, on which nothing is fetched and nothing runs.
+
+    Args:
+        title: HTML, as the body.
+        body: what is on the page.
+        style: rules beside those of `STYLE`.
+    """
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{STYLE}{style}</style></head>\n"
+        f"<body><main>\n{body}</main></body></html>\n"
+    )
 
 
 def plain(text: str) -> str:

@@ -39,7 +39,6 @@ CLASSES, MATRIX_CLASSES = 30, 12  # listed with their shares; with pictures of t
 MATRICES, WORKERS, WORST = 24, 60, 20
 HARDEST, DISPUTED = 25, 20
 RELIABLE, TENTATIVE = 0.8, 0.667
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def page(
@@ -75,14 +74,10 @@ def page(
         f'<section id="{place}"><h2>{title}</h2>\n{body}</section>\n'
         for place, title, body in parts
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{plain(pictures.cut(answer.source))}: aggregated labels</title>\n"
-        f"<style>{pictures.STYLE}</style></head>\n<body><main>\n{_headline(answer, choice)}"
-        f"{_warnings(answer)}{_classes(answer, choice)}<nav>{links}</nav>\n{sections}"
-        "</main></body></html>\n"
+    return pictures.document(
+        f"{plain(pictures.cut(answer.source))}: aggregated labels",
+        f"{_headline(answer, choice)}{_warnings(answer)}{_classes(answer, choice)}"
+        f"<nav>{links}</nav>\n{sections}",
     )
 
 
