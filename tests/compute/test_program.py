@@ -130,16 +130,50 @@ def test_choosing_names():
         choose(METHODS, ("vote", "vote"), "method")
 
 
-def test_help_teaches(capsys):
+def asked_for_help(capsys, *words, description="Counts to three."):
     with pytest.raises(SystemExit) as stop:
-        parse("paper", "--help")
+        program.parse(PRESETS, words, "python -m tiny", description)
     assert stop.value.code == 0
-    said = " ".join(capsys.readouterr().out.split())
+    return capsys.readouterr().out
+
+
+def test_help_teaches(capsys):
+    said = " ".join(asked_for_help(capsys, "paper", "--help").split())
     for words in (
         *("python -m tiny [smoke|laptop|paper]", "Counts to three.", "how often it is measured"),
         *("--rounds", "50", "--sizes", "--out", "--restart", "--debug-nans"),
+        *("experiment options", "run options"),
     ):
         assert words in said
+
+
+SHOWN = """It counts to three, which a description may say in so many words that it takes two
+lines or more. 7 is a number.
+
+    python -m tiny smoke     in a second, and as it is written, however narrow the terminal is
+    python -m tiny           in three"""
+
+
+@pytest.mark.parametrize("width", [100, 60])
+def test_a_description_is_shown_as_it_is_written_if_it_fits(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    said = asked_for_help(capsys, "--help", description=f"\n{SHOWN}\n")
+    paragraph, commands = SHOWN.split("\n\n")
+    assert (SHOWN in said) == (width == 100)
+    assert commands in said
+    assert paragraph.replace("\n", " ") in " ".join(said.split())
+    lines = [line for line in said.splitlines() if line not in commands]
+    assert max(map(len, lines)) <= width
+
+
+def test_many_presets_are_a_line_of_their_own(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    many = PRESETS | {f"paper_{number}": Config() for number in range(7)}
+    with pytest.raises(SystemExit):
+        program.parse(many, ["-h"], "python -m experiments.tiny", "Counts.")
+    lines = capsys.readouterr().out.splitlines()
+    assert "usage: python -m experiments.tiny" in [line.strip() for line in lines]
+    assert max(map(len, lines)) <= 100
 
 
 def count(config, run):
@@ -237,6 +271,44 @@ def test_help_is_status_0(main):
     status, out, err = main(count, "--help")
     assert (status, err) == (0, "")
     assert "--rounds" in out
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """Of a program without presets."""
+
+    count: int = 3  # how far to count
+
+
+@pytest.fixture
+def script(capsys):
+    """`script(work, *words) -> (status, out, err)`."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def call(work, *words):
+        with pytest.raises(SystemExit) as stop:
+            program.script("tiny", Form, work, "Counts to three.", words)
+        return stop.value.code, *capsys.readouterr()
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_a_script_has_options_and_no_presets(script):
+    seen = []
+    assert script(seen.append, "--count", "4") == (0, "", "")
+    assert seen == [Form(4)]
+    status, out, _ = script(seen.append, "--help")
+    assert (status, len(seen)) == (0, 1)
+    for words in ("Counts to three.", "usage: python -m experiments.tiny", "how far to count"):
+        assert words in out
+    status, out, err = script(seen.append, "smoke")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+
+
+def test_a_script_that_is_interrupted_has_nothing_to_go_on_with(script):
+    interrupted = lambda form: ctrl_c()
+    assert script(interrupted) == (130, "", "interrupted\n")
 
 
 def ctrl_c():

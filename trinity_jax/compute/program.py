@@ -14,8 +14,10 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -36,6 +38,14 @@ class Options:
     """Delete what an earlier run left in the directory, and begin anew."""
     debug_nans: bool = False
     """Stop at the operation that first makes a NaN, with a traceback (slow)."""
+
+
+FILES = """
+A run's directory, --out, has config.json, records.jsonl (a line a measurement), summary.json (the
+result), timings.jsonl, figure.png and figure.svg to look at, and checkpoints/; some also curves.csv,
+renderings.png or samples.png. The same command goes on where it stopped; when it is done, it draws.
+"""
+WIDE = 75  # more than this of a usage line is two
 
 
 class Terminated(BaseException):
@@ -73,14 +83,16 @@ def parse(
     command = dataclasses.make_dataclass(
         "command",
         [
-            ("config", tyro.conf.OmitArgPrefixes[config_type]),
-            ("options", tyro.conf.OmitArgPrefixes[Options]),
+            ("experiment", tyro.conf.OmitArgPrefixes[config_type]),
+            ("run", tyro.conf.OmitArgPrefixes[Options]),
         ],
         frozen=True,
     )
     default = command(presets[preset], Options())
-    found = read(command, rest, f"{program} [{'|'.join(presets)}]", description, default)
-    return preset, found.config, found.options
+    choice = f"[{'|'.join(presets)}]"
+    usage = program + (" " if len(program + choice) < WIDE else "\n    ") + choice
+    found = read(command, rest, usage, description, default)
+    return preset, found.experiment, found.run
 
 
 def read(
@@ -100,7 +112,9 @@ def read(
     """
     import tyro
 
-    how = {"prog": program, "description": description, "args": arguments}
+    if {"-h", "--help"} & set(arguments):  # as it is written: tyro would join its lines
+        print(_laid_out(description), file=sys.stdout)
+    how = {"prog": program, "description": "", "args": arguments}
     how |= {} if default is None else {"default": default}
     box = io.StringIO()
     with contextlib.redirect_stderr(box):
@@ -112,6 +126,15 @@ def read(
     raise InputError(_complaint(box.getvalue()))
 
 
+def _laid_out(text: str) -> str:
+    """Paragraphs that fit the terminal; those that are indented are left alone."""
+    width = shutil.get_terminal_size().columns
+    fits = lambda block: block.startswith(" ") or max(map(len, block.splitlines())) <= width
+    blocks = text.strip().split("\n\n")
+    filled = (block if fits(block) else textwrap.fill(block, width) for block in blocks)
+    return "\n\n".join(filled) + "\n"
+
+
 def _complaint(box: str) -> str:
     """What tyro says of bad arguments, out of its box, as one sentence."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # colours, on a terminal
@@ -119,7 +142,7 @@ def _complaint(box: str) -> str:
     is_rule = lambda line: not line.strip("─-")
     below = itertools.dropwhile(is_rule, lines)
     sentence = " ".join(itertools.takewhile(lambda line: not is_rule(line), below))
-    return sentence.removeprefix("Error parsing config: ").rstrip(".") + "; see --help"
+    return re.sub("^Error parsing [a-z]+: ", "", sentence).rstrip(".") + "; see --help"
 
 
 def keep_compiled() -> None:
@@ -158,7 +181,29 @@ def main(
         with Run(directory, name, preset, config, restart=options.restart) as run:
             experiment(config, run)
 
-    guard(name, presets, work, description, sys.argv[1:] if arguments is None else arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    guard(name, presets, work, f"{description}{FILES}", words)
+
+
+def script(
+    name: str,
+    form: type,
+    work: Callable[[Any], None],
+    description: str,
+    arguments: Sequence[str] | None = None,
+) -> NoReturn:
+    """Runs a program that has neither presets nor a run's directory, and exits.
+
+    Args:
+      name: see `main`, as are `description` and `arguments`.
+      form: the dataclass of its command line.
+      work: what it does.
+      description: for `--help`.
+      arguments: by default those of the process.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    program = f"python -m experiments.{name}"
+    ends(program, lambda: work(read(form, words, program, description)), "")
 
 
 def guard(
@@ -189,13 +234,14 @@ def ends(program: str, work: Callable[[], None], again: str) -> NoReturn:
     Args:
       program: how the program is called.
       work: what it does.
-      again: the command that goes on where it was interrupted.
+      again: the command that goes on where it was interrupted; empty if there is none.
     """
 
     def terminate(*_):
         raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
+    kept = f"; all rounds done are kept. Go on with:\n  {again}" if again else ""
     status = 0
     try:
         work()
@@ -207,9 +253,9 @@ def ends(program: str, work: Callable[[], None], again: str) -> NoReturn:
         where = error.filename or "while reading or writing"
         status = _end(1, f"{program}: {where}: {error.strerror or error}")
     except KeyboardInterrupt:
-        status = _end(130, f"interrupted; all rounds done are kept. Go on with:\n  {again}")
+        status = _end(130, f"interrupted{kept}")
     except Terminated:
-        status = _end(143, f"terminated; all rounds done are kept. Go on with:\n  {again}")
+        status = _end(143, f"terminated{kept}")
     raise SystemExit(status)
 
 
