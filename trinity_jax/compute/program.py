@@ -42,8 +42,8 @@ class Options:
 
 FILES = """
 A run's directory, --out, has config.json, records.jsonl (a line a measurement), summary.json (the
-result), timings.jsonl, figure.png and figure.svg to look at, and checkpoints/; some also curves.csv,
-renderings.png or samples.png. The same command goes on where it stopped; when it is done, it draws.
+result), timings.jsonl, figure.png and figure.svg to look at, and checkpoints/; some have
+curves.csv, renderings.png or samples.png. The same command goes on where it stopped, or draws what is done.
 """
 WIDE = 75  # more than this of a usage line is two
 
@@ -113,7 +113,7 @@ def read(
     import tyro
 
     if {"-h", "--help"} & set(arguments):  # as it is written: tyro would join its lines
-        print(_laid_out(description), file=sys.stdout)
+        print(_laid_out(description), file=sys.stdout)  # noqa: T201
     how = {"prog": program, "description": "", "args": arguments}
     how |= {} if default is None else {"default": default}
     box = io.StringIO()
