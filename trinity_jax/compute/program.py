@@ -43,7 +43,7 @@ class Options:
 FILES = """
 A run's directory, --out, has config.json, records.jsonl (a line a measurement), summary.json (the
 result), timings.jsonl, figure.png and figure.svg to look at, and checkpoints/; some have
-curves.csv, renderings.png or samples.png. The same command goes on where it stopped, or draws what is done.
+curves.csv, renderings.png or samples.png. The same command goes on where it stopped.
 """
 WIDE = 75  # more than this of a usage line is two
 
