@@ -45,7 +45,7 @@ A run's directory, --out, has config.json, records.jsonl (a line a measurement),
 result), timings.jsonl, figure.png and figure.svg to look at, and checkpoints/; some have
 curves.csv, renderings.png or samples.png. The same command goes on where it stopped.
 """
-WIDE = 75  # more than this of a usage line is two
+ROOM = 60  # for the program's name in a line of its usage, as tyro does not break it
 
 
 class Terminated(BaseException):
@@ -89,9 +89,7 @@ def parse(
         frozen=True,
     )
     default = command(presets[preset], Options())
-    choice = f"[{'|'.join(presets)}]"
-    usage = program + (" " if len(program + choice) < WIDE else "\n    ") + choice
-    found = read(command, rest, usage, description, default)
+    found = read(command, rest, f"{program} [{'|'.join(presets)}]", description, default)
     return preset, found.experiment, found.run
 
 
@@ -114,7 +112,7 @@ def read(
 
     if {"-h", "--help"} & set(arguments):  # as it is written: tyro would join its lines
         print(_laid_out(description), file=sys.stdout)  # noqa: T201
-    how = {"prog": program, "description": "", "args": arguments}
+    how = {"prog": _broken(program), "description": "", "args": arguments}
     how |= {} if default is None else {"default": default}
     box = io.StringIO()
     with contextlib.redirect_stderr(box):
@@ -124,6 +122,13 @@ def read(
             if not stop.code:
                 raise
     raise InputError(_complaint(box.getvalue()))
+
+
+def _broken(program: str) -> str:
+    """How a program is called, in lines that leave room for what tyro adds."""
+    how = {"subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False}
+    lines = textwrap.fill(program, ROOM, **how)
+    return lines + "\n   " * (len(lines.splitlines()[-1]) > ROOM / 2)
 
 
 def _laid_out(text: str) -> str:
