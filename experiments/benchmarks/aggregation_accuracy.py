@@ -1,6 +1,6 @@
 """Every aggregator on every data set: accuracy of the labels; for tagged sentences, span F1.
 
-    python -m experiments.benchmarks.aggregation_accuracy --data DIR
+    python -m experiments.benchmarks.aggregation_accuracy --data DIR     half an hour on two cores
 
 Each folder of DIR is a data set, of a form that `crowd_sets` knows; others are passed over, in
 words. Tied labels share the credit. Spans are measured twice: an I-X that goes on with nothing is
@@ -16,19 +16,17 @@ votes. Raykar, Crowd Layer, CoNAL and MBEM make no labels but a classifier; they
 import dataclasses
 import json
 import pathlib
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from experiments.benchmarks.crowd_sets import Labelled, read
 from trinity_jax.algorithms import networks, training
 from trinity_jax.algorithms.em import fit_until
 from trinity_jax.algorithms.spans import span_f1
 from trinity_jax.algorithms.statistics import accuracy
-from trinity_jax.compute.program import keep_compiled
+from trinity_jax.compute import program
 from trinity_jax.data.aggregation import sequences
 from trinity_jax.data.aggregation.aggregators import AGGREGATORS, ALIASES, aggregate
 from trinity_jax.data.aggregation.crowdlab import crowdlab
@@ -45,10 +43,10 @@ L2, EPOCHS, BATCH_SIZE, LEARNING_RATE, FOLDS = 0.03, 20, 50, 0.01, 5  # of CROWD
 class Config:
     """Where the data are, and where the table goes."""
 
-    data: str  # folder of data sets
-    out: str = ""  # file for the table as JSON (default: none)
-    methods: tuple[str, ...] = ()  # rows of the table (default: all)
-    sets: tuple[str, ...] = ()  # columns (default: all folders)
+    data: str  # folder of data sets, a folder each
+    out: str = ""  # file for the table as JSON; empty: none
+    methods: tuple[str, ...] = ()  # rows of the table, by name; none: all
+    sets: tuple[str, ...] = ()  # columns, by folder; none: all
 
 
 def defined(method: str, data: Labelled) -> bool:
@@ -123,7 +121,7 @@ def without_strays(tags: list[str]) -> list[str]:
 
 def main(config: Config) -> None:
     """Prints the table a row at a time, a method a row."""
-    keep_compiled()
+    program.keep_compiled()
     if not pathlib.Path(config.data).is_dir():
         raise InputError(f"--data {config.data}: no such folder")
     folders = {path.name: path for path in sorted(pathlib.Path(config.data).iterdir())}
@@ -149,8 +147,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Config, description=__doc__))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    program.script("benchmarks.aggregation_accuracy", Config, main, str(__doc__))

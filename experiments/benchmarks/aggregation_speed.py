@@ -1,6 +1,6 @@
 """Aggregators against the libraries people use: seconds side by side, in one process.
 
-    pip install '.[bench]' && python -m experiments.benchmarks.aggregation_speed
+    pip install '.[bench]' && python -m experiments.benchmarks.aggregation_speed      minutes
 
 Synthetic one-coin workers (accuracy uniform in [0.3, 0.95]), five labels an item; peers are
 crowd-kit 1.4.2 and cleanlab 2.9.0, on the same table, for as many rounds (M-MSR until it stands
@@ -17,9 +17,9 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from trinity_jax.algorithms.em import EM, fit, fit_until
+from trinity_jax.compute import program
 from trinity_jax.data.aggregation.annotations import Dims
 from trinity_jax.data.aggregation.crowdlab import crowdlab
 from trinity_jax.data.aggregation.dawid_skene import dawid_skene
@@ -33,8 +33,8 @@ from trinity_jax.data.aggregation.workers import annotate
 class Config:
     """How long to measure."""
 
-    repeats: int = 5  # runs of ours
-    out: str = ""  # file for the rows as JSON (default: none)
+    repeats: int = 5  # runs of ours, of which the median counts
+    out: str = ""  # file for the rows as JSON; empty: none
 
 
 def problem(num_items: int, num_workers: int, num_labels: int):
@@ -145,4 +145,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    program.script("benchmarks.aggregation_speed", Config, main, str(__doc__))

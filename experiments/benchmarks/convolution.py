@@ -1,6 +1,6 @@
 """How fast `convnet` trains with the shipped convolution, with XLA's own, and in PyTorch.
 
-    python -m experiments.benchmarks.convolution [--steps 20] [--batch 64] [--repeats 3]
+    python -m experiments.benchmarks.convolution [--steps 20] [--repeats 3]    four minutes
 
 SGD with momentum on cross-entropy, 32x32 images, float32. Every program is called once to compile,
 then all of them in turn, `repeats` times: what disturbs the machine disturbs them all. Four minutes
@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
 from trinity_jax.algorithms import convolution, networks
+from trinity_jax.compute import program
 
 LABELS, MODELS, RATE = 10, 4, 0.01
 NETWORK = networks.network("convnet", LABELS)
@@ -32,9 +32,9 @@ FORMS = {"shipped": convolution.conv, "native": convolution.conv_native}
 @dataclasses.dataclass(frozen=True)
 class Config:
     steps: int = 20  # training steps of a measurement; 2 for native convolutions in a loop
-    batch: int = 64
-    repeats: int = 3
-    out: pathlib.Path | None = None  # also write the measurements there, as JSON
+    batch: int = 64  # images a step
+    repeats: int = 3  # measurements of each program
+    out: pathlib.Path | None = None  # file for the measurements as JSON
 
 
 def batches(steps, batch):
@@ -169,4 +169,4 @@ def main(config: Config):
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    program.script("benchmarks.convolution", Config, main, str(__doc__))

@@ -1,7 +1,7 @@
 """Dawid-Skene on a long table, beside crowd-kit, SciPy's sparse products and the memory's speed.
 
-    pip install '.[bench]' && python -m experiments.benchmarks.crowd
-    python -m experiments.benchmarks.crowd --long 100000000      and how a very long one does
+    pip install '.[bench]' && python -m experiments.benchmarks.crowd       a minute
+    python -m experiments.benchmarks.crowd --long 100000000      and a very long one, minutes
 
 The same synthetic table (one-coin workers of accuracy uniform in [0.3, 0.95], five labels an
 item) for the same number of rounds, all in one process and in turn; ours is compiled before, which
@@ -23,10 +23,9 @@ import time
 
 import jax
 import numpy as np
-import tyro
 
 from experiments.benchmarks.convolution import seconds
-from trinity_jax.compute import mesh, parts
+from trinity_jax.compute import mesh, parts, program
 from trinity_jax.data.aggregation import blocks
 from trinity_jax.data.aggregation.annotations import Dims
 
@@ -35,16 +34,16 @@ from trinity_jax.data.aggregation.annotations import Dims
 class Config:
     """What to measure."""
 
-    annotations: int = 1_000_000
-    redundancy: int = 5
-    workers: int = 10_000
-    labels: int = 5
-    rounds: int = 10
-    repeats: int = 5
-    long: int = 0  # annotations of a very long table (0: none)
-    long_workers: int = 100_000
-    folder: str = ""  # for the long table's files (by default a temporary one)
-    out: str = ""  # file for the numbers as JSON
+    annotations: int = 1_000_000  # rows of the table
+    redundancy: int = 5  # labels an item
+    workers: int = 10_000  # who label
+    labels: int = 5  # classes
+    rounds: int = 10  # rounds of EM
+    repeats: int = 5  # measurements of each program (two of crowd-kit)
+    long: int = 0  # annotations of a very long table; 0: none
+    long_workers: int = 100_000  # workers of that table
+    folder: str = ""  # for that table's files; empty: a temporary one
+    out: str = ""  # file for the numbers as JSON; empty: none
 
 
 def table(annotations: int, workers: int, config: Config) -> tuple[Dims, np.ndarray, np.ndarray]:
@@ -197,4 +196,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    program.script("benchmarks.crowd", Config, main, str(__doc__))

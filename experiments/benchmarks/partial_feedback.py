@@ -1,6 +1,6 @@
 """How fast the best question of every image is found, and in how much memory.
 
-    python -m experiments.benchmarks.partial_feedback [--items 1000000] [--table tinyimagenet]
+    python -m experiments.benchmarks.partial_feedback [--items 1000000] [--table digits]   a minute
 
 All questions of a hierarchy are scored for all items, whose sets of classes are packed in bits. The
 floor is the time of the two matrix products alone, at the speed of a large one on this machine;
@@ -14,9 +14,9 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from experiments import partial_data
+from trinity_jax.compute import program
 from trinity_jax.data.collection import partial_feedback, questions
 
 CHUNK = partial_feedback.ITEMS_AT_ONCE
@@ -24,10 +24,10 @@ CHUNK = partial_feedback.ITEMS_AT_ONCE
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    items: int = 1_000_000
-    table: str = "tinyimagenet"
-    score: str = "erc"
-    repeats: int = 3
+    items: int = 1_000_000  # images that may be asked about
+    table: str = "tinyimagenet"  # hierarchy: digits, cifar10, cifar100 or tinyimagenet
+    score: str = "erc"  # of questions: eig, erc or edc
+    repeats: int = 3  # measurements of each program
 
 
 def seconds(work) -> float:
@@ -107,4 +107,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    program.script("benchmarks.partial_feedback", Config, main, str(__doc__))

@@ -1,6 +1,6 @@
 """How fast the tagger learns and scores a pool, beside the same network in PyTorch.
 
-    python -m experiments.benchmarks.tagger [--data iob2:DIR] [--batch 32] [--sentences 4000]
+    python -m experiments.benchmarks.tagger [--data iob2:DIR] [--sentences 4000]   minutes
 
 Real words a second of training (`laptop` sizes, Adam) and of greedy decoding with MNLP, as one
 replica or one a core; PyTorch as one process or one a core, with as many threads as cores in all,
@@ -18,11 +18,10 @@ import pathlib
 
 import jax
 import numpy as np
-import tyro
 
 from experiments.benchmarks.convolution import seconds
 from trinity_jax.algorithms import tagger as taggers
-from trinity_jax.compute import mesh, replicas
+from trinity_jax.compute import mesh, program, replicas
 from trinity_jax.data import sources
 from trinity_jax.data.collection import corpus, learning, reading
 
@@ -31,12 +30,12 @@ SIZES, RATE, PAPER = taggers.LAPTOP, 2e-3, {4: "11 and 12", 10: "-", 18: "22 and
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    data: str = "grammar:en"  # or iob2:DIR, conll:DIR, ...
-    batch: int = 32
+    data: str = "grammar:en"  # sentences to read: grammar:en, iob2:DIR, conll:DIR, ...
+    batch: int = 32  # sentences a step
     sentences: int = 4000  # the first ones of the training part, or all there are
-    widths: int = 4  # that ours are padded to
-    repeats: int = 3
-    out: pathlib.Path | None = None  # also write the seconds there, as JSON, first calls first
+    widths: int = 4  # lengths that ours are padded to
+    repeats: int = 3  # measurements of each program
+    out: pathlib.Path | None = None  # file for the seconds as JSON, first calls first
 
 
 def problem(config, num_widths, multiple, decoder="lstm", num_types=0):
@@ -126,4 +125,4 @@ def main(config: Config):
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    program.script("benchmarks.tagger", Config, main, str(__doc__))
