@@ -45,7 +45,7 @@ A run's directory, --out, has config.json, records.jsonl (a line a measurement),
 result), timings.jsonl, figure.png and figure.svg to look at, and checkpoints/; some have
 curves.csv, renderings.png or samples.png. The same command goes on where it stopped.
 """
-ROOM = 60  # for the program's name in a line of its usage, as tyro does not break it
+ROOM = 50  # for the program's name in a line of its usage, as tyro does not break it
 
 
 class Terminated(BaseException):
