@@ -15,8 +15,6 @@ Student's p value, and that p after Holm's correction for all that are printed.
 import dataclasses
 import json
 import pathlib
-import shlex
-import sys
 from typing import Annotated
 
 import tyro
@@ -28,14 +26,14 @@ from experiments.recorded import Kind, Recorded, curves_of, kind_of, read
 from trinity_jax.compute import program
 from trinity_jax.types import InputError, choose, lookup
 
+RUNS = tyro.conf.arg(metavar="RUN RUN [RUN ...]")
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What to compare, and where the result goes."""
 
-    runs: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN ...")
-    ] = ()
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, RUNS] = ()
     """Directories of two or more runs."""
     out: str = "runs/compare"  # directory of figure.png, figure.svg and compare.json
     metric: str = ""  # a number of the records; empty: F1, accuracy or error on the test part
@@ -139,12 +137,5 @@ def work(config: Config) -> None:
     print(f"\n{directory / 'compare.json'} has every number, figure.png beside it the curves")
 
 
-def main(words: list[str]) -> None:
-    """Reads the command line, works and exits."""
-    name = "python -m experiments.compare"
-    again = f"{name} {shlex.join(words)}"
-    program.ends(name, lambda: work(program.read(Config, words, name, str(__doc__))), again)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    program.script("compare", Config, work, str(__doc__))

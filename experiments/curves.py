@@ -1,21 +1,22 @@
 """Learning curves of any strategies and any program: who needs fewer labels, and is it so?
 
-    python -m experiments.curves FILE.csv [MORE.csv ...] [--full SCORE ...] [--reference random]
+    python -m experiments.curves FILE.csv [MORE.csv ...] [--full SCORE ...]         seconds
 
 Each file is one corpus: strategy,seed,words,score, a row a measurement, in any order. Seeds of one
 name are compared in pairs. Words are counted to the reference's last score and to 95 and 99
 percent of SCORE, one for each file: what training on all data gives. A saving is how many words the
-reference took for each word of the strategy. summary.json and figure.png are in --out.
+reference took for each word of the strategy. --out has figure.png and figure.svg to look at, and
+summary.json with every number.
 """
 
 import dataclasses
-import itertools
 import json
 import pathlib
-import sys
+from typing import Annotated
 
 import jax
 import numpy as np
+import tyro
 
 from experiments import figures
 from trinity_jax.algorithms import comparisons, curves, statistics
@@ -23,13 +24,17 @@ from trinity_jax.compute import program
 from trinity_jax.data import sources
 from trinity_jax.types import InputError
 
+FILES = tyro.conf.arg(metavar="FILE [FILE ...]")
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to compare."""
+    """What to compare, and where the result goes."""
 
-    files: tuple[str, ...] = ()  # one for each corpus
-    full: tuple[float, ...] = ()  # the score with all data, for each file
+    files: Annotated[tuple[str, ...], tyro.conf.Positional, FILES] = ()
+    """CSV files of curves, one for each corpus."""
+    out: str = "runs/curves"  # directory of figure.png, figure.svg and summary.json
+    full: tuple[float, ...] = ()  # the score with all data, for each file; none: it is not known
     reference: str = "random"  # the strategy that the others are compared with
 
     def __post_init__(self):
@@ -39,7 +44,7 @@ class Config:
             raise InputError("--full expects finite scores")
 
 
-def work(preset: str, config: Config, options: program.Options) -> None:
+def work(config: Config) -> None:
     """Compares, prints and draws."""
     if not config.files or len(set(config.files)) < len(config.files):
         raise InputError("expected CSV files of curves first, each once; see --help")
@@ -61,7 +66,7 @@ def work(preset: str, config: Config, options: program.Options) -> None:
         numbers = [form(one["student"]), form(one["bootstrap"]), f"{one['p']:.3g}"]
         rows.append([name, *numbers, f"{one['p_holm']:.3g}"])
     tell(rows)
-    directory = pathlib.Path(options.out or "runs/curves")
+    directory = pathlib.Path(config.out)
     directory.mkdir(parents=True, exist_ok=True)
     summary: dict = {"experiment": "curves", "config": dataclasses.asdict(config)}
     summary["headline"] = {"gains": gains, "corpora": corpora}
@@ -124,12 +129,5 @@ def write(table: curves.Curves, path: pathlib.Path) -> None:
     path.write_text("strategy,seed,words,score\n" + "".join(rows))
 
 
-def main(words: list[str]) -> None:
-    """Files first, then options; commands begin with a preset, which here is the first file."""
-    files = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
-    arguments = [*(files[:1] or ["laptop"]), *words[len(files) :]]
-    program.guard("curves", {arguments[0]: Config(files)}, work, str(__doc__), arguments)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    program.script("curves", Config, work, str(__doc__))

@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from experiments import compare, recorded
+from trinity_jax.compute import program
 
 
 def write(directory, experiment, config, rows, finished=True):
@@ -259,8 +260,9 @@ def test_bad_arguments_are_refused_in_a_sentence(tmp_path, two, capsys, sentence
         made(name, "partial_feedback", "partial_feedback")
         (tmp_path / name / file).write_text(text)
     a, b = two
+    words = [word.format(a=a, b=b, tmp=tmp_path) for word in BAD[sentence]]
     with pytest.raises(SystemExit) as stop:
-        compare.main([word.format(a=a, b=b, tmp=tmp_path) for word in BAD[sentence]])
+        program.script("compare", compare.Config, compare.work, "", words)
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert sentence in error

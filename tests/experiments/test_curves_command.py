@@ -24,7 +24,7 @@ def table(path, slopes, num_seeds=5):
 
 
 def run(out, files, **config):
-    curves.work("", curves.Config(tuple(files), **config), program.Options(out=str(out)))
+    curves.work(curves.Config(tuple(files), str(out), **config))
     return json.loads((out / "summary.json").read_text())
 
 
@@ -92,8 +92,9 @@ def test_it_is_called_with_files_and_options(tmp_path):
 )
 def test_bad_arguments_are_refused_in_a_sentence(tmp_path, capsys, options, sentence):
     path = table(tmp_path / "a.csv", {"random": 1, "mnlp": 2})
+    words = [word.format(path) for word in options]
     with pytest.raises(SystemExit) as stop:
-        curves.main([word.format(path) for word in options])
+        program.script("curves", curves.Config, curves.work, "", words)
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert sentence in error

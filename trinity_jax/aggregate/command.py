@@ -36,6 +36,7 @@ from trinity_jax.types import InputError, lookup
 METHODS = {name.replace("_", "-"): name for name in aggregators.AGGREGATORS}
 ALIASES = {alias: of.replace("_", "-") for alias, of in aggregators.ALIASES.items()}
 WITHOUT_GOLD = ("kos", "m-msr")  # methods that have no use for it
+FILES = tyro.conf.arg(metavar="FILE [FILE ...]")
 SHORT = 20_000_000  # annotations that methods other than Dawid-Skene take at most
 
 
@@ -43,7 +44,7 @@ SHORT = 20_000_000  # annotations that methods other than Dawid-Skene take at mo
 class Config:
     """What is asked."""
 
-    annotations: Annotated[tuple[str, ...], tyro.conf.Positional]
+    annotations: Annotated[tuple[str, ...], tyro.conf.Positional, FILES]
     """Files with a row for each label: CSV, or Parquet (.parquet)."""
     method: str = "dawid-skene-map"
     """How labels are put together, or all: majority, dawid-skene (maximum likelihood),
