@@ -17,6 +17,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
 ARROWS = {
     "__init__.py": (),
     "types.py": (),
+    "prepare.py": ("data", "compute", "types"),
     "algorithms/": ("algorithms", "types"),
     "data/aggregation/": ("data.aggregation", "algorithms", "types"),
     "data/augmentation/": ("data.augmentation", "algorithms", "types"),
@@ -28,9 +29,10 @@ ARROWS = {
 ONLY_IN = {
     # Each of them hands out pure functions of plain pytrees; nobody else sees a module.
     "flax": ("algorithms/networks.py", "algorithms/encoder.py", "algorithms/tagger.py"),
-    "tensorflow_datasets": ("data/sources.py", "data/_"),
+    "tensorflow_datasets": ("data/_tfds",),
+    "grain": ("data/streaming.py",),
     "orbax": ("compute/checkpoint.py",),
-    "tyro": ("compute/program.py", "aggregate/command.py"),
+    "tyro": ("compute/program.py", "aggregate/command.py", "prepare.py"),
     "pyarrow": ("data/_parquet.py", "aggregate/files.py"),
     **dict.fromkeys(("tensorflow", "torch", "matplotlib", "experiments", "tests"), ("nowhere",)),
 }

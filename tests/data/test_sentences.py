@@ -1,6 +1,5 @@
 """Tagged sentences in files of columns and in TFDS: what is read, what is refused and how."""
 
-import importlib
 import pathlib
 import re
 import sys
@@ -328,69 +327,6 @@ def test_real_sentences(real_data, name):
     assert len(corpus.types) == types
     genres = {"answers", "email", "newsgroup", "reviews", "weblog"}
     assert {s.genre for s in corpus.train} == (genres if name == "uner_en_ewt" else {""})
-
-
-BUILDER = """
-import tensorflow_datasets as tfds
-
-class TinyNames(tfds.core.GeneratorBasedBuilder):
-    VERSION = tfds.core.Version("1.0.0")
-
-    def _info(self):
-        tags = tfds.features.ClassLabel(names=["O", "B-PER", "I-PER"])
-        features = {"tokens": tfds.features.Sequence(tfds.features.Text()),
-                    "KEY": tfds.features.Sequence(tags)}
-        features = tfds.features.FeaturesDict(features)
-        return tfds.core.DatasetInfo(builder=self, disable_shuffling=True, features=features)
-
-    def _split_generators(self, manager):
-        return {split: self._generate_examples() for split in ("train", "DEV", "test")}
-
-    def _generate_examples(self):
-        yield 0, {"tokens": ["Ann", "Lee", "é"], "KEY": [FIRST, 2, 0]}
-        yield 1, {"tokens": [], "KEY": []}
-"""
-
-
-@pytest.fixture
-def tfds(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    return pytest.importorskip("tensorflow_datasets", reason="needs tensorflow-datasets installed")
-
-
-@pytest.mark.parametrize(
-    ("key", "dev", "first"), [("ner", "dev", "1"), ("tags", "validation", "2")]
-)
-def test_tfds(tfds, tmp_path, monkeypatch, key, dev, first):
-    name = f"tiny_names_{key}"
-    code = BUILDER.replace("TinyNames", f"TinyNames{key.title()}").replace("KEY", key)
-    code = code.replace("DEV", dev).replace("FIRST", first)
-    write(tmp_path, {f"{name}_code": None, f"{name}_code/__init__.py": b""})
-    write(tmp_path / f"{name}_code", {f"{name}.py": code.encode()})
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.import_module(f"{name}_code.{name}")
-    corpus = sources.sentences(f"tfds:{name}")
-    assert corpus.train == corpus.dev == corpus.test
-    assert corpus.train == (sources.Sentence(("Ann", "Lee", "é"), ("B-PER", "I-PER", "O"), ""),)
-    assert corpus.types == ("PER",)
-    assert corpus.note == "3 empty sentences left out"
-    assert "tensorflow" not in sys.modules
-
-
-def test_tfds_that_is_no_corpus(tfds, tmp_path, monkeypatch):
-    with pytest.raises(
-        InputError, match="expected a data set with tokens, ner or tags, train, dev"
-    ):
-        sources.sentences("tfds:no_such_set")
-
-    def offline(self, **_):
-        raise ConnectionError("Failed to resolve")
-
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", offline)
-    with pytest.raises(InputError, match=r"^tfds:conll2003: .*found 'Failed to resolve'"):
-        sources.sentences("tfds:conll2003")  # known by its name, though TFDS does not list it
-    with tfds.testing.mock_data(num_examples=2), pytest.raises(InputError, match=r"^tfds:mnist: "):
-        sources.sentences("tfds:mnist")
 
 
 def test_tfds_that_is_not_installed(monkeypatch):

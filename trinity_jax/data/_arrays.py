@@ -37,6 +37,15 @@ def npz(folder: pathlib.Path, prefix: str, target: str) -> list[Part]:
     return [_npz_part(path, target) for path in _npz_paths(folder, prefix)]
 
 
+def has_coarse(folder: pathlib.Path, prefix: str) -> bool:
+    """Whether both parts have fine and coarse labels."""
+    there = []
+    for path in _npz_paths(folder, prefix):
+        with _files.opened(path, Exception) as file, zipfile.ZipFile(file) as archive:
+            there.append({"fine.npy", "coarse.npy"} <= set(archive.namelist()))
+    return all(there)
+
+
 def idx(folder: pathlib.Path) -> list[Part]:
     """Reads MNIST's four files, gzipped or not."""
     parts = []

@@ -4,7 +4,7 @@
     npz:DIR     *_train*.npz and *_test*.npz with `images` and `labels` (or `fine`, `coarse`)
     idx:DIR     MNIST's four files, gzipped or not
     tinyimagenet:DIR  the folders of Tiny ImageNet, JPEG files of 64x64 pixels
-    tfds:NAME   a set of images or of tagged sentences of TensorFlow Datasets, without TensorFlow
+    tfds:NAME   a set of TensorFlow Datasets, of images, tagged sentences or labels by people
     csv:DIR     label.csv (item,worker,label) and, if there, truth.csv (item,truth)
     labelme:DIR features, true labels and answers.txt, a line an item and a column a worker
     iob2:DIR    train.iob2, dev.iob2 and test.iob2: TOKEN<TAB>TAG
@@ -127,7 +127,7 @@ def crowd(source: str) -> Crowd:
     worker may give an item several labels; a true label that nobody gave is a class too.
 
     Args:
-      source: "csv:DIR".
+      source: "csv:DIR", or "tfds:NAME" of a set that `preparing.prepare` made.
 
     Returns:
       The table, without exact repeats.
@@ -189,6 +189,12 @@ def crowd_features(source: str) -> CrowdFeatures:
     """
     kind, argument = _split(source)
     return lookup(CROWD_FEATURES, kind, "source")(source, argument)
+
+
+def kind(source: str) -> str:
+    """Returns how a source is read: "digits", "csv" ...; "crowd" for a crowd's "tfds:NAME"."""
+    kind, argument = _split(source)
+    return "crowd" if kind == "tfds" and _tfds.is_crowd(source, argument) else kind
 
 
 def curves(path: str) -> tuple[dict[str, dict[str, Curve]], int]:
@@ -330,6 +336,11 @@ def _csv(source: str, argument: str) -> Crowd:
     return Crowd(source, *table[:3], truth, *table[3:])
 
 
+def _tfds_crowd(source: str, argument: str) -> Crowd:
+    table, truth = _tfds.crowd(source, argument)
+    return Crowd(source, *table[:3], truth, *table[3:])
+
+
 def _labelme_folder(source: str, argument: str) -> CrowdFeatures:
     train, valid, test, answers = _labelme.read(_files.folder(source, argument))
     item, worker = np.nonzero(answers >= 0)
@@ -362,7 +373,7 @@ IMAGES: Mapping[str, Callable[..., Images]] = {
     "tinyimagenet": _tiny_image_net,
     "tfds": _tfds_images,
 }
-CROWDS = {"csv": _csv}
+CROWDS = {"csv": _csv, "tfds": _tfds_crowd}
 CROWD_FEATURES = {"labelme": _labelme_folder}
 SENTENCES: Mapping[str, Callable[[str, str, str], Corpus]] = {
     "iob2": lambda source, argument, _: _sentences.iob2(_files.folder(source, argument)),

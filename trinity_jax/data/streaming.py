@@ -1,0 +1,147 @@
+"""Images that do not fit into memory: batches of a prepared set, read by Grain as they are needed.
+
+Whatever fits is better read whole by `sources.images`, as all experiments do: a batch of what lives
+on the device costs nothing, and one from here about 0.2 ms an image. This is for one pass over a
+pool that is too large for that, to score it, and for training on more than fits:
+
+    pool = streaming.stream("tfds:imagenet_resized/64x64", "train")
+    score = np.empty(len(pool.examples))
+    for batch in streaming.once(pool, 1024):
+        real = batch.item >= 0
+        score[batch.item[real]] = uncertainty(network.apply(params, stats, batch.images))[real]
+
+Batches are of one size, so that a compiled function is compiled once. Which items are in the batch
+of a step is a function of (seed, step): whoever keeps the step in a checkpoint goes on with the
+same batches, on any number of devices. Grain's own state is the step and nothing else.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trinity_jax.data import _files, _tfds, _tfds_files
+from trinity_jax.types import InputError
+
+AHEAD = 4  # batches read before they are asked for, each by a thread
+
+
+class Batch(NamedTuple):
+    """Some images."""
+
+    images: np.ndarray  # uint8 [batch, height, width, channel]
+    labels: np.ndarray | np.int32  # int32 [batch]
+    item: np.ndarray | np.int64  # int64 [batch], which of the part's; -1: one again, to fill up
+
+
+class Examples:
+    """The examples of a part, checked one by one as they are read."""
+
+    def __init__(self, part: _tfds_files.Part, key: str, labels: int):
+        self.part, self.key, self.labels = part, key, labels
+        self.shape = part[0]["image"].shape
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, index: int) -> Batch:
+        example = self.part[index]
+        pixels, label = example["image"], example[self.key]
+        if pixels.dtype != np.uint8 or pixels.shape != self.shape or not 0 <= label < self.labels:
+            expected = f"{self.part.where}, image {index + 1} (counted from 1): expected uint8 "
+            expected += f"{self.shape} and a label below {self.labels}"
+            raise InputError(f"{expected}, found {pixels.dtype} {pixels.shape} and {label}")
+        return Batch(pixels, np.int32(label), np.int64(index))
+
+
+class Stream(NamedTuple):
+    """A part of a set, on the disk."""
+
+    name: str  # what the user wrote, e.g. "tfds:NAME"
+    examples: Examples  # batches of one, without an axis for it
+    labels: tuple[str, ...]  # class names
+
+
+class _Some:
+    """Some items of a stream, the last said again, as item -1, until batches are full."""
+
+    def __init__(self, examples: Examples, items: np.ndarray, batch_size: int):
+        self.examples, self.items = examples, items
+        self.length = -(-len(items) // batch_size) * batch_size
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        example = self.examples[int(self.items[min(index, len(self.items) - 1)])]
+        return example if index < len(self.items) else example._replace(item=np.int64(-1))
+
+
+def stream(source: str, split: str = "train", *, target: str = "fine") -> Stream:
+    """Opens a part of a set of images; none of them is kept.
+
+    Args:
+      source: "tfds:NAME", a set that lies prepared in array_record.
+      split: Which part of it.
+      target: Which labels of a set that has several, "fine" or "coarse".
+
+    Raises:
+      InputError: Another source, or the set or the part is not there or not what it should be;
+        also, from whatever reads the stream, where a record is not.
+    """
+    kind, _, name = source.partition(":")
+    if kind != "tfds":
+        expected = "expected tfds:NAME, a set read record by record (trinity-prepare makes one)"
+        raise InputError(f"{expected}, found {_files.excerpt(source)}")
+    of = _tfds_files.opened(source, name)
+    key, labels = _tfds.classes(of, target)
+    return Stream(source, Examples(_tfds_files.Part(of, split), key, len(labels)), labels)
+
+
+def once(of: Stream, batch_size: int, items: np.ndarray | None = None) -> Iterator[Batch]:
+    """Reads every item once, in order, or some items; the last batch is filled with item -1.
+
+    Args:
+      of: What to read.
+      batch_size: Images in each batch.
+      items: Which, int `[item]`; by default all.
+    """
+    items = np.arange(len(of.examples)) if items is None else items
+    return _iterator(_dataset(_Some(of.examples, items, batch_size)), batch_size)
+
+
+def batches(
+    of: Stream, batch_size: int, *, seed: int, step: int = 0, items: np.ndarray | None = None
+) -> Any:
+    """Reads batches for training without end, each pass over the items in an order of its own.
+
+    Args:
+      of: What to read.
+      batch_size: Images in each batch.
+      seed: Of the orders.
+      step: How many batches to leave out: those that an interrupted run has had.
+      items: Which to draw from, int `[item]`; by default all.
+
+    Returns:
+      Grain's `DatasetIterator` of `Batch`.
+    """
+    items = np.arange(len(of.examples)) if items is None else items
+    shuffled = _dataset(_Some(of.examples, items, 1)).seed(seed).shuffle().repeat()
+    iterator = _iterator(shuffled, batch_size)
+    iterator.set_state({"next_index": step})
+    return iterator
+
+
+def _dataset(source: _Some) -> Any:
+    try:
+        import grain
+    except ImportError as error:
+        raise _files.not_installed("streaming", "grain") from error
+    return grain.MapDataset.source(source)
+
+
+def _iterator(dataset: Any, batch_size: int) -> Any:
+    import grain
+
+    how = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
+    return iter(dataset.batch(batch_size).to_iter_dataset(how))
