@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from trinity_jax.data import _files
 from trinity_jax.data._names import positions
 from trinity_jax.data.sources import Crowd
 from trinity_jax.types import InputError
 
 TABLE, CONFUSIONS = "annotations.parquet", "confusions.json"
+LIMIT = 1 << 30  # bytes of the latter
 
 
 class Start(NamedTuple):
@@ -62,12 +64,17 @@ def read(directory: str) -> tuple[str, Start]:
     for name in (TABLE, CONFUSIONS):
         if not (folder / name).is_file():
             raise InputError(f"--previous {directory}: expected a finished run, with {name} in it")
+    text = _files.whole(folder / CONFUSIONS, LIMIT)
     try:
-        held = json.loads((folder / CONFUSIONS).read_text())
+        held = json.loads(text.decode())
         labels, prior = tuple(held["labels"]), np.array(held["prior"], float)
         confusions = {name: np.array(rows, float) for name, rows in held["workers"].items()}
         shapes = {rows.shape for rows in confusions.values()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(isinstance(name, str) for name in labels):
+            raise TypeError
+        if not all(((of >= 0) & (of < 1.001)).all() for of in (prior, *confusions.values())):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder / CONFUSIONS}: expected confusions of workers") from error
     if shapes != {(len(labels), len(labels))} or prior.shape != (len(labels),):
         raise InputError(f"{folder / CONFUSIONS}: expected {len(labels)} x {len(labels)} matrices")

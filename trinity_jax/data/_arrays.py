@@ -138,6 +138,7 @@ def _member(path: pathlib.Path, archive: zipfile.ZipFile, key: str) -> np.ndarra
         raise InputError(f"{path}: expected an array {key!r}, found {found}")
     info = archive.getinfo(f"{key}.npy")
     where = f"{path}, array {key!r}"
+    _files.check_packed(where, info.file_size, info.compress_size)
     with archive.open(info) as stream:
         return _npy(where, stream.read, info.file_size, np.typecodes["AllInteger"], "integers")
 
@@ -176,7 +177,7 @@ def _npy(
 
 def _plain_or_gz(path: pathlib.Path) -> pathlib.Path:
     zipped = path.with_name(path.name + ".gz")
-    return zipped if zipped.exists() and not path.exists() else path
+    return zipped if os.path.lexists(zipped) and not os.path.lexists(path) else path
 
 
 def _idx_array(path: pathlib.Path, rank: int) -> np.ndarray:
@@ -191,6 +192,8 @@ def _idx_array(path: pathlib.Path, rank: int) -> np.ndarray:
         shape = struct.unpack(f">{rank}I", head[4:])
         if min(shape) < 1:
             raise InputError(f"{path}: expected at least one item and pixel, found sizes {shape}")
+        if stream is not file:
+            _files.check_packed(path, math.prod(shape), os.fstat(file.fileno()).st_size)
         data = _exactly(str(path), stream.read, math.prod(shape))
     return np.frombuffer(data, np.uint8).reshape(shape)
 

@@ -9,6 +9,8 @@ from io import BufferedReader
 
 from trinity_jax.types import InputError
 
+LARGE, TIMES = 1 << 26, 200  # bytes above which no data are packed to a 200th, but bombs are
+
 
 def folder(source: str, argument: str) -> pathlib.Path:
     """Returns the folder a user named in KIND:DIR, or raises `InputError`."""
@@ -43,6 +45,22 @@ def opened(path: pathlib.Path, *corrupt: type[Exception]) -> Iterator[BufferedRe
         raise
     except (OSError, *corrupt) as error:
         raise InputError(f"{path}: cannot be read ({reason(error)})") from error
+
+
+def whole(path: pathlib.Path, limit: int) -> bytes:
+    """Returns the bytes of a file, of which there may be no more than the limit."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit or len(held := file.read(limit + 1)) > limit:
+            raise InputError(f"{path}: expected at most {limit} bytes, found more")
+    return held
+
+
+def check_packed(where: str | pathlib.Path, promised: int, packed: int) -> None:
+    """Refuses what would take far more memory than any data that take so little on a disk."""
+    if promised > max(LARGE, TIMES * packed):
+        expected = f"at most {TIMES} times the {packed} bytes that are packed"
+        raise InputError(f"{where}: expected {expected}, found {promised}")
 
 
 def reason(error: Exception) -> str:

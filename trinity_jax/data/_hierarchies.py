@@ -6,6 +6,7 @@
 The labels of JSON are in the order of the classes; those of CSV are the nodes without children.
 """
 
+import collections
 import importlib.resources
 import json
 import pathlib
@@ -35,8 +36,7 @@ def read(source: str, labels: Sequence[str]) -> Hierarchy:
         found = _csv(pathlib.Path(source).expanduser())
     elif source.endswith(".json"):
         path = pathlib.Path(source).expanduser()
-        with _files.opened(path) as file:
-            found = _json(str(path), file.read(LIMIT + 1))
+        found = _json(str(path), _files.whole(path, LIMIT))
     else:
         known = (*TABLES, "wordnet:DIR", "FILE.json", "FILE.csv")
         lookup(dict.fromkeys(known), source, "hierarchy")
@@ -70,21 +70,18 @@ def _of_wordnet(source: str, argument: str, labels: Sequence[str], senses: str) 
 
 def _csv(path: pathlib.Path) -> Hierarchy:
     above, below = _tables.read(path, ("parent", "child"))
-    parents: dict[str, tuple[str, ...]] = {}
+    parents: dict[str, list[str]] = {name: [] for name in below.values}
     for row in range(len(below.codes)):
-        name = below.name(row)
-        parents[name] = (*parents.get(name, ()), above.name(row))
-    leaves = tuple(name for name in below.values if name not in above.values)
+        parents[below.name(row)].append(above.name(row))
+    leaves = set(below.values) - set(above.values)
     if not leaves:
         raise InputError(f"{path}: expected a node without children, found cycles only")
-    return Hierarchy(tuple(_names.ordered(leaves)), parents)
+    return Hierarchy(tuple(_names.ordered(leaves)), _frozen(parents))
 
 
 def _json(where: str, text: bytes) -> Hierarchy:
     expected = "an object with labels, a list of names, and parents, lists of names by name"
     try:
-        if len(text) > LIMIT:
-            raise InputError(f"{where}: expected at most {LIMIT} bytes, found more")
         held = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
         labels, parents = held["labels"], held["parents"]
         lists = [labels, *parents.values()]
@@ -92,20 +89,24 @@ def _json(where: str, text: bytes) -> Hierarchy:
             raise TypeError
         if not all(type(name) is str and name.isprintable() for one in lists for name in one):
             raise TypeError
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, or an integer of too many digits
         raise InputError(f"{where}: expected JSON, found {_files.reason(error)}") from None
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{where}: expected {expected}") from None
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from None
-    return Hierarchy(tuple(labels), {node: tuple(above) for node, above in parents.items()})
+    return Hierarchy(tuple(labels), _frozen(parents))
+
+
+def _frozen(parents: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {node: tuple(above) for node, above in parents.items()}
 
 
 def _once(pairs: list) -> dict:
     """An object, of which no name is given twice."""
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"expected each name once, found {_files.excerpt(twice)} twice")
+        counts = collections.Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise InputError(f"expected each name once, found {_files.excerpt(twice)} twice")
     return made

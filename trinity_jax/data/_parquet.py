@@ -1,5 +1,6 @@
 """Columns of Parquet files, read in parts: integers, or any strings."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -37,6 +38,11 @@ def read(path: pathlib.Path, header: Sequence[str]) -> list[Column]:
             if there.count(name) != 1:
                 found = ", ".join(map(_files.excerpt, there[:10]))
                 raise InputError(f"{path}: expected one column {name}, found columns {found}")
+        # Very many rows or very long strings; of single columns forged files must not be asked.
+        held = file.metadata
+        groups = (held.row_group(number) for number in range(held.num_row_groups))
+        unpacked = max(sum(of.total_byte_size for of in groups), 12 * held.num_rows)
+        _files.check_packed(path, unpacked, os.fstat(opened.fileno()).st_size)
         codes = [_Codes(path, name, file.schema_arrow.field(name).type) for name in header]
         for batch in file.iter_batches(ROWS, columns=list(header)):
             for column, name in zip(codes, header, strict=True):

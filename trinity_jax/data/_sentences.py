@@ -89,7 +89,7 @@ def blocks(path: pathlib.Path, expected: str, fields: Fields) -> Iterator[_tags.
     once: dict[str, str] = {}  # strings are kept once each
     rows: list[tuple[str, str]] = []
     first = 0
-    for number, line in _lines(path, expected):
+    for number, line in _tables.text_lines(path, expected):
         try:
             row = fields(line)
         except InputError as error:
@@ -188,7 +188,7 @@ def _genres(of: pathlib.Path, count: int) -> Iterable[str]:
     if not os.path.lexists(path):
         return itertools.repeat("")
     genres = []
-    for number, line in _lines(path, "a genre"):
+    for number, line in _tables.text_lines(path, "a genre"):
         if not line:
             raise InputError(f"{path}, line {number}: expected a genre, found nothing")
         genres.append(line)
@@ -196,19 +196,3 @@ def _genres(of: pathlib.Path, count: int) -> Iterable[str]:
         expected = f"{count} lines, one a sentence of {of.name}"
         raise InputError(f"{path}: expected {expected}, found {len(genres)}")
     return genres
-
-
-def _lines(path: pathlib.Path, expected: str) -> Iterator[tuple[int, str]]:
-    """Yields the lines of a file, less the blank ones at the end, with their numbers."""
-    with _files.opened(path) as file:
-        for start, lines in _tables.numbered_lines(file):
-            whole = b"\n".join(lines)
-            decoded = None
-            if b"\0" not in whole and max(map(len, lines)) <= _tables.LIMIT:
-                with contextlib.suppress(UnicodeDecodeError):
-                    decoded = whole.decode()
-            if decoded is None:
-                wrong = map(_tables.wrong_bytes, lines)
-                number, found = next((n, found) for n, found in enumerate(wrong, start) if found)
-                raise InputError(f"{path}, line {number}: expected {expected}{found}")
-            yield from enumerate(decoded.split("\n"), start)

@@ -164,6 +164,30 @@ def integers(path: pathlib.Path, width: int = 0) -> np.ndarray:
     return np.array(values, np.int32).reshape(-1, width)
 
 
+def text_lines(path: pathlib.Path, expected: str) -> Iterator[tuple[int, str]]:
+    """Yields the lines of a file of UTF-8, less the blank ones at the end, with their numbers.
+
+    Args:
+      path: The file.
+      expected: What a line is, in words.
+
+    Raises:
+      InputError: The file cannot be read, or a line is too long, has a NUL or is not UTF-8.
+    """
+    with _files.opened(path) as file:
+        for start, lines in numbered_lines(file):
+            whole = b"\n".join(lines)
+            decoded = None
+            if b"\0" not in whole and max(map(len, lines)) <= LIMIT:
+                with contextlib.suppress(UnicodeDecodeError):
+                    decoded = whole.decode()
+            if decoded is None:
+                wrong = map(wrong_bytes, lines)
+                number, found = next((n, found) for n, found in enumerate(wrong, start) if found)
+                raise InputError(f"{path}, line {number}: expected {expected}{found}")
+            yield from enumerate(decoded.split("\n"), start)
+
+
 def numbered_lines(file: BufferedIOBase) -> Iterator[tuple[int, list[bytes]]]:
     """Yields (number of the first, lines without ends), less the blank lines at the end."""
     number = last = 0  # lines so far, and the last of them that was not blank

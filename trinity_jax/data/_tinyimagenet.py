@@ -13,7 +13,7 @@ import pathlib
 
 import numpy as np
 
-from trinity_jax.data import _arrays, _files, _wordnet
+from trinity_jax.data import _arrays, _files, _tables, _wordnet
 from trinity_jax.types import InputError
 
 MAX_PIXELS = 4096  # a side
@@ -25,42 +25,51 @@ def read(folder: pathlib.Path, size: int) -> tuple[list[_arrays.Part], tuple[str
         import PIL.Image  # noqa: F401
     except ImportError as error:
         raise _files.not_installed("tinyimagenet", "pillow") from error
-    wnids = [line.split()[0] for line in _lines(folder / "wnids.txt") if line.strip()]
-    for number, wnid in enumerate(wnids, 1):
-        if not _wordnet.WNID.fullmatch(wnid) or wnid in wnids[: number - 1]:
-            where = f"{folder / 'wnids.txt'}, line {number}"
-            raise InputError(f"{where}: expected another wnid, found {_files.excerpt(wnid)}")
-    if not wnids:
-        raise InputError(f"{folder / 'wnids.txt'}: expected wnids, found none")
+    number_of = _classes(folder / "wnids.txt")
     train = []
-    for label, wnid in enumerate(wnids):
+    for wnid, label in number_of.items():
         images = _files.folder("tinyimagenet", str(folder / "train" / wnid / "images"))
         names = sorted(filter(_is_jpeg, os.listdir(images)), key=lambda name: (len(name), name))
         train += [(images / name, label) for name in names]
-    number_of = {wnid: label for label, wnid in enumerate(wnids)}
     valid = []
     notes = folder / "val" / "val_annotations.txt"
-    for number, line in enumerate(_lines(notes), 1):
+    for number, line in _tables.text_lines(notes, "FILE<TAB>WNID"):
         fields = line.split("\t")
         if len(fields) < 2 or fields[1] not in number_of or not _is_jpeg(fields[0]):
             found = _files.excerpt(line)
             raise InputError(f"{notes}, line {number}: expected FILE<TAB>WNID, found {found}")
         valid.append((folder / "val" / "images" / fields[0], number_of[fields[1]]))
     parts = {"train": train, "val": valid}
-    return [_part(folder / name, parts[name], size) for name in parts], tuple(wnids)
+    return [_part(folder / name, parts[name], size) for name in parts], tuple(number_of)
+
+
+def _classes(path: pathlib.Path) -> dict[str, int]:
+    """The number of each wnid."""
+    number_of: dict[str, int] = {}
+    for number, line in _tables.text_lines(path, "a wnid"):
+        if line.strip():
+            wnid = line.split()[0]
+            if not _wordnet.WNID.fullmatch(wnid) or wnid in number_of:
+                wrong = _files.excerpt(wnid)
+                raise InputError(f"{path}, line {number}: expected another wnid, found {wrong}")
+            number_of[wnid] = len(number_of)
+    if not number_of:
+        raise InputError(f"{path}: expected wnids, found none")
+    return number_of
 
 
 def _part(where: pathlib.Path, files: list[tuple[pathlib.Path, int]], size: int) -> _arrays.Part:
     if not files:
         raise InputError(f"{where}: expected JPEG files, found none")
-    first = _pixels(files[0][0], size)
-    images = np.empty((len(files), *first.shape), np.uint8)
-    for row, (path, _) in enumerate(files):
+    shape, values = (), bytearray()  # which grow with the images that are really there
+    for path, _ in files:
         pixels = _pixels(path, size)
-        if pixels.shape != first.shape:
-            sizes = ["x".join(map(str, one.shape)) for one in (first, pixels)]
+        shape = shape or pixels.shape
+        if pixels.shape != shape:
+            sizes = ["x".join(map(str, one)) for one in (shape, pixels.shape)]
             raise InputError(f"{path}: expected {sizes[0]}, as others are, found {sizes[1]}")
-        images[row] = pixels
+        values += pixels.tobytes()
+    images = np.frombuffer(values, np.uint8).reshape(-1, *shape)
     return _arrays.part(str(where), images, np.array([label for _, label in files]))
 
 
@@ -80,8 +89,3 @@ def _pixels(path: pathlib.Path, size: int) -> np.ndarray:
 
 def _is_jpeg(name: str) -> bool:
     return name.isprintable() and "/" not in name and name.lower().endswith((".jpeg", ".jpg"))
-
-
-def _lines(path: pathlib.Path) -> list[str]:
-    with _files.opened(path) as file:
-        return file.read().decode(errors="replace").splitlines()

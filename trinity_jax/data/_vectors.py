@@ -110,6 +110,8 @@ def _row(where: str, line: bytes, dim: int) -> tuple[str, array.array]:
     try:
         if wrong or len(fields) != dim + 1 or not fields[0] or _is_number(fields[0].split(b" ")):
             raise ValueError
+        if b"_" in line[len(fields[0]) :]:  # which Python takes for a number's
+            raise ValueError
         row = array.array("f", map(float, fields[1:]))
     except ValueError:
         shown = _files.excerpt(line.decode(errors="replace"))

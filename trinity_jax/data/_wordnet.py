@@ -13,16 +13,18 @@ formats are described in the manual page wndb(5WN).
 """
 
 import collections
+import os
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from trinity_jax.data import _files
+from trinity_jax.data import _files, _tables
 from trinity_jax.types import InputError
 
 DEBIAN = "/usr/share/wordnet"  # where its package wordnet-base puts the files
 SENSES = ("all", "first")
+LIMIT = 1 << 28  # bytes of data.noun, which has 15 MB
 WNID = re.compile("n([0-9]{8})")
 INFLECTED = (  # endings of plurals, and what stands for them
     *(("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z")),
@@ -44,19 +46,23 @@ def read(folder: pathlib.Path) -> WordNet:
     path = folder / "data.noun"
     senses: dict[str, tuple[int, ...]] = {}
     irregular: dict[str, tuple[str, ...]] = collections.defaultdict(tuple)
-    for number, fields in _lines(folder / "index.noun"):
+    for where, fields in _lines(folder / "index.noun", entry := "a lemma and its senses"):
         try:
             count = int(fields[2])
             offsets = tuple(map(int, fields[-count:]))
             if not 0 < count == len(offsets) <= len(fields) - 6:
                 raise ValueError
         except (ValueError, IndexError):
-            where = f"{folder / 'index.noun'}, line {number}"
-            raise InputError(f"{where}: expected a lemma and its senses, found {fields}") from None
+            raise InputError(f"{where}: expected {entry}, found {_shown(fields)}") from None
         senses[fields[0]] = offsets
-    for _, fields in _lines(folder / "noun.exc"):
+    if not senses:
+        raise InputError(f"{folder / 'index.noun'}: expected lines of {entry}, found none")
+    for where, fields in _lines(folder / "noun.exc", entry := "an inflected form and its lemmas"):
+        if len(fields) < 2:
+            raise InputError(f"{where}: expected {entry}, found {_shown(fields)}")
         irregular[fields[0]] += tuple(fields[1:])
-    return WordNet(path, _bytes(path), senses, irregular)
+    _check_there(path)
+    return WordNet(path, _files.whole(path, LIMIT), senses, irregular)
 
 
 def of_wnids(net: WordNet, wnids: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -153,16 +159,19 @@ def _synset(net: WordNet, offset: int) -> tuple[str, tuple[int, ...]]:
         raise InputError(f"{net.path}, byte {offset}: expected a synset, found {found}") from None
 
 
-def _lines(path: pathlib.Path):
-    """The fields of each line but those of the licence, which begin with spaces."""
-    for number, line in enumerate(_bytes(path).decode(errors="replace").split("\n"), 1):
+def _lines(path: pathlib.Path, expected: str) -> Iterator[tuple[str, list[str]]]:
+    """Where each line is, and its fields; but the licence's lines, which begin with spaces."""
+    _check_there(path)
+    for number, line in _tables.text_lines(path, expected):
         if line and not line.startswith(" "):
-            yield number, line.split()
+            yield f"{path}, line {number}", line.split()
 
 
-def _bytes(path: pathlib.Path) -> bytes:
-    if not path.exists():
+def _shown(fields: Sequence[str]) -> str:
+    return _files.excerpt(" ".join(fields[:20]))
+
+
+def _check_there(path: pathlib.Path) -> None:
+    if not os.path.lexists(path):
         hint = "; Debian has WordNet's files in its package wordnet-base"
         raise InputError(f"{path}: cannot be read, as it is not there{hint}")
-    with _files.opened(path) as file:
-        return file.read()
