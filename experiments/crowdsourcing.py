@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments import crowdsourcing_report, labelme, real_annotators
 from trinity_jax.algorithms import networks, training
-from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.compute import program, replicas
 from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data import sources
 from trinity_jax.data.aggregation import model_bootstrapped
 from trinity_jax.data.aggregation.annotations import Dims, purchase
@@ -101,15 +101,18 @@ class State(NamedTuple):
     target: Target
 
 
-def make_round(config: Config, dims: Dims, methods: list[str], budget: int):
-    """`init(data) -> state` and `one_round(t, data, state, replica) -> (state, metrics)`, pure."""
+def make_round(config: Config, dims: Dims, methods: list[str], budget: int, each=jax.lax.map):
+    """`init(data, replica) -> state`, `one_round(t, data, state, replica) -> (state, metrics)`,
+    pure; `each` maps passes over items.
+    """
     default = "mlp" if config.data == "digits" else "convnet"
     network = networks.network(config.network or default, dims.labels)
     how = (config.learning_rate, config.weight_decay, config.batch_size, config.schedule)
-    recipe = training.nesterov(network, *how, augment=config.augment)
+    recipe = training.nesterov(network, *how, augment=config.augment)._replace(each=each)
     mbem = methods.index("mbem") if "mbem" in methods else -1
 
-    def init(data):
+    def init(data, replica):
+        del replica  # all begin alike
         nothing = Target(jnp.zeros((dims.items, dims.labels)), jnp.zeros(dims.items))
         return State(training.begin(jax.random.key(0), recipe, data[0]), nothing)
 
@@ -180,19 +183,13 @@ def experiment(config: Config, run: Run) -> None:
         budget_match=config.budget_match,
         method=methods,
     )
-    devices = mesh.make()
-    replica = replicas.spread(replica, devices)
-    arrays = replicas.share(data[1:5], devices)  # images and labels, to train on and to test
-    init, one_round = make_round(config, dims, methods, budget)
-    start, state = run.resume(lambda: replicas.stack(init(arrays), len(rows)))
-    state = replicas.spread(state, devices)
+    arrays = data[1:5]  # images and labels, to train on and to test
+    pure = make_round(config, dims, methods, budget, run.each)
     total = config.rounds * (1 + config.updates * ("mbem" in methods))
-    sweep = jax.jit(replicas.over_replicas(one_round, devices, shared=2), donate_argnums=2)
-    advance = run.compile(sweep, start, total, np.int32(0), arrays, state, replica)
-    for t in run.rounds(start, total):
-        state, metrics = advance(np.int32(t), arrays, state, replica)
+    sweep = Sweep(run, total, *pure, arrays, replica)
+    for t, metrics in sweep:
         trained = [t < config.rounds or row["method"] == "mbem" for row in rows]
-        run.commit(t, state, run.measurements(rows, metrics, trained))
+        run.commit(t, sweep.state, run.measurements(rows, metrics, trained))
     crowdsourcing_report.report(config, run)
 
 

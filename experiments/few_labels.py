@@ -1,6 +1,5 @@
 """What the experiments with few labels share: images, the network's form, optimisers."""
 
-import time
 from collections.abc import Callable
 
 import jax
@@ -76,24 +75,6 @@ def pick(arms: list, number):
     """The arm of this number; what is the same for all stays a number, known when compiling."""
     value = lambda *v: float(v[0]) if len(set(v)) == 1 else jnp.array(v, jnp.float32)[number]
     return jax.tree.map(value, *arms)
-
-
-def timed(config, init, train, one, steps: int = 20) -> dict[str, float]:
-    """Seconds of a step of each arm, alone on a device; the best of three."""
-    data, replica = one
-    replica = {name: values[0] for name, values in replica.items()}
-    state, part = jax.jit(init)(replica), (np.int32(0), np.int32(steps))
-    compiled = jax.jit(train).lower(part, data, state, replica).compile()
-    seconds = {}
-    for number, name in enumerate(config.arms):
-        given = part, data, state, replica | {"arm": np.int32(number)}
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            jax.block_until_ready(compiled(*given))
-            times.append(time.perf_counter() - began)
-        seconds[name] = min(times) / steps
-    return seconds
 
 
 def read(config, run) -> sources.Images:

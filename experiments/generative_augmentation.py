@@ -18,16 +18,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import few_labels, generative_arms, generative_judges, generative_report
+from experiments import (
+    few_labels,
+    generative_arms,
+    generative_judges,
+    generative_report,
+    step_times,
+)
 from experiments.generative_arms import ARMS, Batch, State
-from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.compute import program, replicas
 from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data.augmentation import distortion, draws, gan, nrm
 from trinity_jax.types import InputError
 
 CLOCK = "joint"  # whose time the others have too
 BUDGETS = ("steps", "time")
-TIMED = 40  # steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +80,9 @@ PRESETS = {
 }
 
 
-def make_round(config: Config, images):
-    """Pure `init(replica) -> state` and `train((i, j), data, state, replica) -> (state, {})` from
-    the i-th step to the j-th.
+def make_round(config: Config, images, measure):
+    """Pure `init(data, replica) -> state` and `one_round(t, data, state, replica) -> (state,
+    metrics)`, these by `measure(state, test images, test labels)`.
     """
     model, prepare = few_labels.model(config, images), few_labels.preparer(config.inputs, images)
     step_by, adam = few_labels.optimiser(config), optax.adam(config.gan_rate, b1=0.5)
@@ -87,15 +93,16 @@ def make_round(config: Config, images):
         """The same for all arms, so that their differences are paired."""
         return jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]), 4)
 
-    def init(replica):
+    def init(data, replica):
+        del data
         key_params, key_judge, key_maker, _ = keys(replica)
         (params, running), (judge, _) = nrm.begin(key_params, model), nrm.begin(key_judge, model)
         maker = gan.begin(key_maker, model)
         rivals = (judge, adam.init(judge)), (maker, adam.init(maker))
         return State(params, running, step_by.init(params), *rivals)
 
-    def train(part, data, state, replica):
-        pixels, truth, *_ = data
+    def one_round(t, data, state, replica):
+        pixels, truth, *test = data
         key_train = keys(replica)[-1]
         arm = few_labels.pick(arms, replica["arm"])
         order = few_labels.draw_order(replica["seed"], truth, model.labels)
@@ -119,40 +126,26 @@ def make_round(config: Config, images):
             batch = Batch(*seen, noise, wanted)
             return advance(key_loss, arm, step / replica["steps"], batch, state)
 
-        return jax.lax.fori_loop(*part, one_step, state), {}
+        part = step_times.part(t, config.rounds, replica)
+        state = jax.lax.fori_loop(*part, one_step, state)
+        return state, step_times.unless_timed(replica, lambda: measure(state, *test))
 
-    return init, train
+    return init, one_round
 
 
 def experiment(config: Config, run: Run) -> None:
     """Reads images, times the arms, trains all replicas part by part, judges, and reports."""
     images, held = few_labels.held_out(few_labels.read(config, run), config.held_out)
-    init, train = make_round(config, images)
     rows, replica = replicas.grid(seed=range(config.seeds), arm=config.arms, budget=BUDGETS)
-    one = tuple(map(np.asarray, images[1:5])), replica | {"steps": np.full(len(rows), TIMED)}
-    seconds = run.once(
-        "seconds_per_step", lambda: few_labels.timed(config, init, train, one, TIMED)
-    )
-    replica["steps"] = budgets(config, rows, seconds)
-    devices, data = mesh.make(), tuple(map(jnp.asarray, images[1:5]))
-    replica, data = replicas.spread(replica, devices), replicas.share(data, devices)
-    start, state = run.resume(lambda: replicas.over_replicas(init, devices, shared=0)(replica))
-    state = replicas.spread(state, devices)
-    measure = generative_report.measurer(config, images, held)
-
-    def advance(t, data, state, replica):
-        part = [i * replica["steps"] // config.rounds for i in (t, t + 1)]
-        state, _ = train(part, data, state, replica)
-        return state, measure(state, *data[2:])
-
-    sweep = jax.jit(replicas.over_replicas(advance, devices, shared=2), donate_argnums=2)
-    compiled = run.compile(sweep, start, config.rounds, np.int32(0), data, state, replica)
-    for t in run.rounds(start, config.rounds):
-        state, metrics = compiled(np.int32(t), data, state, replica)
-        run.commit(t, state, run.measurements(rows, metrics))
-    state = jax.tree.map(np.asarray, state)
-    judged = run.once("judged", lambda: generative_judges.judge(config, images, rows, state))
-    generative_report.report(config, images, seconds, judged, run)
+    replica |= step_times.columns(len(rows), config.steps)
+    measure = generative_report.measurer(config, images, held, run.each)
+    sweep = Sweep(run, config.rounds, *make_round(config, images, measure), images[1:5], replica)
+    seconds = run.once("seconds_per_step", lambda: step_times.of_arms(sweep, rows))
+    sweep.replica["steps"] = replicas.spread(budgets(config, rows, seconds), run.mesh)
+    for t, metrics in sweep:
+        run.commit(t, sweep.state, run.measurements(rows, metrics))
+    judge = lambda: generative_judges.judge(config, images, rows, sweep.state, run)
+    generative_report.report(config, images, seconds, run.once("judged", judge), run)
 
 
 def budgets(config: Config, rows, seconds) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from experiments import few_labels
 from experiments.generative_arms import ARMS
 from trinity_jax.algorithms import training
-from trinity_jax.compute import mesh, replicas
+from trinity_jax.compute import hosts, replicas
 from trinity_jax.data.augmentation import gan, nrm, samples
 from trinity_jax.data.augmentation.nrm import Objective
 
@@ -20,7 +20,7 @@ def judged_arms(arms) -> list[str]:
     return [arm for arm in wanted if arm not in ("gan_half", "gan_double")]
 
 
-def judge(config, images, rows, state) -> dict:
+def judge(config, images, rows, state, run) -> dict:
     """{measure: {arm: [seed]}} of the generators after all steps, and images of the first seed."""
     chosen = [
         (i, row)
@@ -37,11 +37,12 @@ def judge(config, images, rows, state) -> dict:
         "unlabelled": np.array([arm.unlabelled > 0 for arm in arms]),
         "untied": np.array([arm.untied for arm in arms], np.float32),
     }
-    some = jax.tree.map(lambda leaf: leaf[[i for i, _ in chosen]], state)
-    devices = mesh.make()
-    data = tuple(map(jnp.asarray, images[1:5]))
-    function = replicas.over_replicas(make_judge(config, images), devices, shared=1)
-    measures, sheets = jax.jit(function)(data, some, replica)
+    place = np.array([i for i, _ in chosen])
+    some = jax.tree.map(lambda leaf: np.asarray(leaf)[place], hosts.fetch(state))
+    function = run.over_replicas(make_judge(config, images), shared=1)
+    data, rows = replicas.share(images[1:5], run.mesh), (some, replica)
+    found = jax.jit(function)(data, *replicas.spread(rows, run.mesh))
+    measures, sheets = jax.tree.map(np.asarray, hosts.fetch(found))
     result: dict = {"measures": {}, "sheet": {}}
     for name, values in measures.items():
         for (_, row), value in zip(chosen, np.asarray(values, float).tolist(), strict=True):

@@ -18,8 +18,9 @@ from experiments import figures
 from trinity_jax.algorithms import networks, training
 from trinity_jax.algorithms.em import EM, fit, fit_best, fit_until
 from trinity_jax.algorithms.statistics import interval, paired
-from trinity_jax.compute import mesh, replicas
+from trinity_jax.compute import replicas
 from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data import sources
 from trinity_jax.data.aggregation import crowd_layer
 from trinity_jax.data.aggregation import model_bootstrapped as mb
@@ -160,14 +161,10 @@ def experiment(config, run: Run) -> None:
     data = (table, standard(found.train_features), jnp.asarray(found.train_labels), parts)
 
     rows, replica = replicas.grid(panel=tuple(PANELS), method=methods, l2=L2)
-    devices = mesh.make()
-    replica, data = replicas.spread(replica, devices), replicas.share(data, devices)
     draw = make_draw(config, methods, dims, budget)
-    sweep = jax.jit(replicas.over_replicas(draw, devices, shared=2))
-    start, state = run.resume(lambda: {"nothing": jnp.zeros(())})  # draws are independent
-    advance = run.compile(sweep, start, config.seeds, np.int32(0), data, replica)
-    for t in run.rounds(start, config.seeds):
-        run.commit(t, state, run.measurements(rows, advance(np.int32(t), data, replica)))
+    sweep = Sweep.of_draws(run, config.seeds, draw, data, replica)
+    for t, metrics in sweep:
+        run.commit(t, sweep.state, run.measurements(rows, metrics))
     report(methods, budget, run)
 
 

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments import ner_corpus, ner_report
 from trinity_jax.algorithms import tagger as taggers
-from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.compute import program, replicas
 from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data.collection import corpus, learning, querying, reading, selection
 from trinity_jax.types import InputError, Params
 
@@ -108,8 +108,10 @@ class State(NamedTuple):
     scores: jax.Array  # [sentence]
 
 
-def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int):
-    """`init(data) -> state` and `one_round(t, data, state, replica) -> (state, metrics)`, pure."""
+def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int, each=jax.lax.map):
+    """`init(data, replica) -> state`, `one_round(t, data, state, replica) -> (state, metrics)`,
+    pure; `each` maps passes over sentences.
+    """
     known = encoded.vocabulary
     counts = (len(known.chars), len(known.words), len(corpus.CASES), len(encoded.tags))
     options = {"decoder": config.decoder, "unknown": config.unknown, "dropout": config.dropout}
@@ -122,8 +124,10 @@ def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int
     scorers = [querying.STRATEGIES[name].acquisition for name in names]
     everything = config.strategies.index(ALL) if ALL in config.strategies else -1
     options = {"num_types": (len(encoded.tags) - 1) // 4, "num_passes": config.passes}
+    options |= {"each": each}
 
-    def init(data):
+    def init(data, replica):
+        del replica  # all begin alike
         start = tagger.init(jax.random.key(0), data.vectors)
         return State(start, jnp.zeros(size, bool), jnp.zeros(size))
 
@@ -141,7 +145,7 @@ def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int
         forms = lambda known: reading.understood(data.forms, data.buckets, known, data.has_vector)
         where = (data.buckets, size, config.batch_size)
         given = (tagger, state.params, forms(state.labelled), *where)
-        points = lambda kind: reading.features(key(6), kind, *given)
+        points = lambda kind: reading.features(key(6), kind, *given, each)
         features = {kind: points(kind) for kind in querying.kinds([*names, config.start])}
         pool = selection.Pool(
             data.length, available, state.labelled, state.scores, jnp.zeros((size, 0))
@@ -179,19 +183,11 @@ def experiment(config: Config, run: Run) -> None:
     run.say(found.note or f"{len(found.train)} sentences")
     length, word_dim = data.length, 0 if data.vectors is None else data.vectors.shape[1]
     rows, replica = replicas.grid(seed=range(config.seeds), strategy=config.strategies)
-    devices = mesh.make()
-    replica = replicas.spread(replica, devices)
-    data = replicas.share(jax.tree.map(jnp.asarray, data), devices)
-    init, one_round = make_round(config, encoded, word_dim, len(length))
-    start, state = run.resume(lambda: replicas.stack(init(data), len(rows)))
-    state = replicas.spread(state, devices)
-    total = len(config.fractions)
-    sweep = jax.jit(replicas.over_replicas(one_round, devices, shared=2), donate_argnums=2)
-    advance = run.compile(sweep, start, total, np.int32(0), data, state, replica)
-    for t in run.rounds(start, total):
-        state, metrics = advance(np.int32(t), data, state, replica)
-        records = ner_report.records(rows, jax.tree.map(np.asarray, metrics), length)
-        run.commit(t, state, [row for row in records if t == 0 or row["strategy"] != ALL])
+    pure = make_round(config, encoded, word_dim, len(length), run.each)
+    sweep = Sweep(run, len(config.fractions), *pure, data, replica)
+    for t, metrics in sweep:
+        records = ner_report.records(rows, metrics, length)
+        run.commit(t, sweep.state, [row for row in records if t == 0 or row["strategy"] != ALL])
     ner_report.report(config, found, run)
 
 

@@ -1,18 +1,18 @@
 """The figure of active learning: F1 against words; the length and the genre of what is asked.
 
-    python -m experiments.ner_figure RUN [RUN ...] [--out DIR]
+    python -m experiments.ner_figure RUN [RUN ...] [--out DIR]      seconds
 
 draws F1 against words of several finished runs, a panel each, from curves.csv and summary.json.
+--out has figure.png and figure.svg.
 """
 
 import dataclasses
-import itertools
 import json
 import pathlib
-import sys
+from typing import Annotated
 
-import jax
 import numpy as np
+import tyro
 
 from experiments import figures
 from trinity_jax.algorithms import curves
@@ -21,7 +21,7 @@ from trinity_jax.compute import program
 from trinity_jax.data import sources
 from trinity_jax.types import InputError
 
-KEY = jax.random.key(0)  # of the bootstrap
+SEED = 0  # of the bootstrap
 PAPER = {  # percent of the words on OntoNotes 5: to 99 % of the best deep, to the best shallow
     "English": (24.9, 12.0),
     "Chinese": (30.1, 16.9),
@@ -138,14 +138,19 @@ def genre_panel(axes, shares) -> None:
     axes.legend(ncols=3, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.15))
 
 
+RUNS = tyro.conf.arg(metavar="RUN [RUN ...]")
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What to draw."""
 
-    runs: tuple[str, ...] = ()  # directories of finished runs
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, RUNS] = ()
+    """Directories of finished runs."""
+    out: str = "runs/ner_figure"  # directory of figure.png and figure.svg
 
 
-def panels(preset: str, config: Config, options: program.Options) -> None:
+def panels(config: Config) -> None:
     """One panel a run."""
     if not config.runs:
         raise InputError("expected directories of runs first; see --help")
@@ -159,14 +164,11 @@ def panels(preset: str, config: Config, options: program.Options) -> None:
         colour = {name: figures.COLOURS[i % 10] for i, name in enumerate(test)}
         f1_panel(panel, test, summary["headline"], summary, colour)
         panel.set_title(title(summary["data"], summary["synthetic"]))
-    directory = pathlib.Path(options.out or "runs/ner_figure")
+    directory = pathlib.Path(config.out)
     directory.mkdir(parents=True, exist_ok=True)
     figures.save(figure, directory)
     print(directory / "figure.png")
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    runs = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
-    arguments = [*(runs[:1] or ["laptop"]), *words[len(runs) :]]
-    program.guard("ner_figure", {arguments[0]: Config(runs)}, panels, str(__doc__), arguments)
+    program.script("ner_figure", Config, panels, str(__doc__))

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from experiments import few_labels, rendering_exact, rendering_report
+from experiments import few_labels, rendering_exact, rendering_report, step_times
 from experiments.few_labels import pick
 from trinity_jax.algorithms import training
-from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.compute import hosts, program
 from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data import sources
 from trinity_jax.data.augmentation import draws, nrm
 from trinity_jax.data.augmentation.nrm import Objective
@@ -121,9 +121,10 @@ class State(NamedTuple):
     optimiser: Any
 
 
-def make_round(config: Config, images: sources.Images):
-    """Pure `init(replica) -> state`; `train((i, j), data, state, replica) -> (state, terms)` from
-    the i-th step to the j-th, with the terms of the last loss; and `advance(t, ...)`, a round.
+def make_round(config: Config, images: sources.Images, each=jax.lax.map):
+    """Pure `init(data, replica) -> state`; `train((i, j), data, state, replica) -> (state, terms)`
+    from the i-th step to the j-th, with the terms of the last loss; and `advance(t, ...)`, a round.
+    `each` maps passes over images.
     """
     model = few_labels.model(config, images)
     prepare, step_by = few_labels.preparer(config.inputs, images), few_labels.optimiser(config)
@@ -135,7 +136,8 @@ def make_round(config: Config, images: sources.Images):
         """The same for all arms, so that their differences are paired."""
         return jax.random.split(jax.random.fold_in(jax.random.key(0), replica["seed"]))
 
-    def init(replica):
+    def init(data, replica):
+        del data
         params, running = nrm.begin(keys(replica)[0], model)
         return State(params, running, step_by.init(params))
 
@@ -156,11 +158,11 @@ def make_round(config: Config, images: sources.Images):
                 seen = [augment(key, x) for key, x in zip(key_augment, seen, strict=True)]
             labels = jax.nn.one_hot(truth[known], model.labels)
             halves = (prepare(seen[0]), labels), prepare(seen[1])
-            rise = jnp.minimum(step / max(config.ramp * config.steps, 1e-9), 1)
+            rise = jnp.minimum(step / jnp.maximum(config.ramp * replica["steps"], 1e-9), 1)
             now = objective._replace(entropy=rise * objective.entropy)
             given = params, key_loss, running, model, now, *halves
             gradient, (running, terms) = nrm.gradient(*given)
-            params, optimiser = step_by.step(gradient, optimiser, params, step / config.steps)
+            params, optimiser = step_by.step(gradient, optimiser, params, step / replica["steps"])
             return params, running, optimiser, terms
 
         nothing = {name: jnp.zeros(()) for name in (*TERMS, "label")}
@@ -168,10 +170,11 @@ def make_round(config: Config, images: sources.Images):
         return State(*state), terms
 
     def advance(t, data, state, replica):
-        part = t * config.steps // config.rounds, (t + 1) * config.steps // config.rounds
+        part = step_times.part(t, config.rounds, replica)
         state, terms = train(part, data, state, replica)
-        given = model, prepare, state, pick(arms, replica["arm"]), *data[2:]
-        return state, terms | rendering_report.measure(*given)
+        given = model, prepare, each, state, pick(arms, replica["arm"]), *data[2:]
+        measure = lambda: rendering_report.measure(*given)
+        return state, terms | step_times.unless_timed(replica, measure)
 
     return init, train, advance
 
@@ -179,21 +182,16 @@ def make_round(config: Config, images: sources.Images):
 def experiment(config: Config, run: Run) -> None:
     """Reads images, trains all replicas part by part, and reports."""
     images = few_labels.read(config, run)
-    init, train, advance = make_round(config, images)
+    init, _, advance = make_round(config, images, run.each)
     rows, replica = few_labels.grid(config, CURVE)
-    devices, data = mesh.make(), tuple(map(jnp.asarray, images[1:5]))
-    replica, data = replicas.spread(replica, devices), replicas.share(data, devices)
-    start, state = run.resume(lambda: replicas.over_replicas(init, devices, shared=0)(replica))
-    state = replicas.spread(state, devices)
-    sweep = jax.jit(replicas.over_replicas(advance, devices, shared=2), donate_argnums=2)
-    compiled = run.compile(sweep, start, config.rounds, np.int32(0), data, state, replica)
-    for t in run.rounds(start, config.rounds):
-        state, metrics = compiled(np.int32(t), data, state, replica)
-        run.commit(t, state, run.measurements(rows, metrics))
-    one = jax.tree.map(np.asarray, (data, replica))  # what a single device may have
-    seconds = run.once("seconds_per_step", lambda: few_labels.timed(config, init, train, one))
-    exact = run.once("exact", lambda: rendering_exact.look(config, make_round, images, one[0]))
-    rendering_report.report(config, images, rows, state, seconds, exact, run)
+    replica |= step_times.columns(len(rows), config.steps)
+    data = images[1:5]
+    sweep = Sweep(run, config.rounds, init, advance, data, replica)
+    seconds = run.once("seconds_per_step", lambda: step_times.of_arms(sweep, rows))
+    for t, metrics in sweep:
+        run.commit(t, sweep.state, run.measurements(rows, metrics))
+    exact = run.once("exact", lambda: rendering_exact.look(config, make_round, images, data))
+    rendering_report.report(config, images, rows, hosts.fetch(sweep.state), seconds, exact, run)
 
 
 if __name__ == "__main__":

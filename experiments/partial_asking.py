@@ -27,7 +27,7 @@ def experiment(config, found, data, init, learn, run) -> None:
         told = "expected one method, --seeds 1, and no errors, cap or costs: a person answers once"
         raise InputError(f"--oracle ask: {told}")
     replica = {"seed": np.int32(0), "method": np.int32(0)}
-    start, state = run.resume(lambda: init(data))
+    start, state = run.resume(lambda: init(data, replica))
     learn = jax.jit(learn)
     for t in range(start, 1 + config.rounds):
         answers = ask(t, config, found, data, state, run) if t else []

@@ -22,8 +22,9 @@ import numpy as np
 
 from experiments import partial_asking, partial_data, partial_report
 from trinity_jax.algorithms import calibration, training
-from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.compute import program, replicas
 from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data.collection import partial_feedback, questions
 from trinity_jax.types import Params
 
@@ -98,13 +99,13 @@ class State(NamedTuple):
     touched: jax.Array  # bool [image]
 
 
-def make_round(config: Config, found: partial_data.Problem):
-    """Three pure functions: `init(data) -> state`, and the two halves of a round,
+def make_round(config: Config, found: partial_data.Problem, each=jax.lax.map):
+    """Three pure functions: `init(data, replica) -> state`, and the two halves of a round,
     `ask(t, data, state, replica) -> asked` and `learn(t, data, state, replica, asked) -> (state,
-    metrics)`; round 0 asks nothing.
+    metrics)`; round 0 asks nothing. `each` maps passes over images.
     """
     size, labels = len(found.images.train_labels), found.covers.shape[1]
-    recipe = partial_data.recipe(config, labels)
+    recipe = partial_data.recipe(config, labels)._replace(each=each)
     budget, errors = config.round_share * found.uniform_cost, config.errors
     cost = None if config.leaf_cost == 1 else jnp.asarray(found.cost, jnp.float32)
     most = max(1, int(np.ceil(budget / found.cost.min())))
@@ -119,7 +120,8 @@ def make_round(config: Config, found: partial_data.Problem):
         key = jax.random.fold_in(jax.random.key(1), replica["seed"])
         return jax.random.uniform(key, (size,)) < config.calibrate
 
-    def init(data):
+    def init(data, replica):
+        del replica  # all begin alike
         start = training.begin(jax.random.key(0), recipe, data[0])
         nothing = jnp.zeros((size, labels))
         known = nothing if errors else partial_feedback.pack(nothing == 0)
@@ -134,7 +136,7 @@ def make_round(config: Config, found: partial_data.Problem):
             logits /= calibration.temperature(logits, truth, (kept(replica) & exact).astype(float))
         log_probs = jax.nn.log_softmax(logits)
         given = (log_probs, state.known, truth, covers, jnp.where(t == 0, 0, budget), most)
-        how = {"cap": config.cap, "cost": cost, "errors": errors}
+        how = {"cap": config.cap, "cost": cost, "errors": errors, "each": each}
         key = keys(t, replica)[0]
         return partial_feedback.ask(key, config.methods, replica["method"], *given, **how)
 
@@ -171,23 +173,16 @@ def make_round(config: Config, found: partial_data.Problem):
 def experiment(config: Config, run: Run) -> None:
     """Reads images and hierarchy, advances all replicas round by round, and reports."""
     found = partial_data.read(config, run)
-    init, ask, learn = make_round(config, found)
+    init, ask, learn = make_round(config, found, run.each)
     data = tuple(map(jnp.asarray, (*found.images[1:5], found.covers)))
     if config.oracle == "ask":
         partial_asking.experiment(config, found, data, init, learn, run)
         return
     rows, replica = replicas.grid(seed=range(config.seeds), method=config.methods)
-    devices = mesh.make()
-    replica, data = replicas.spread(replica, devices), replicas.share(data, devices)
     one_round = lambda *now: learn(*now, ask(*now))
-    start, state = run.resume(lambda: replicas.stack(init(data), len(rows)))
-    state = replicas.spread(state, devices)
-    total = 1 + config.rounds
-    sweep = jax.jit(replicas.over_replicas(one_round, devices, shared=2), donate_argnums=2)
-    advance = run.compile(sweep, start, total, np.int32(0), data, state, replica)
-    for t in run.rounds(start, total):
-        state, metrics = advance(np.int32(t), data, state, replica)
-        run.commit(t, state, partial_report.records(rows, jax.tree.map(np.asarray, metrics), found))
+    sweep = Sweep(run, 1 + config.rounds, init, one_round, data, replica)
+    for t, metrics in sweep:
+        run.commit(t, sweep.state, partial_report.records(rows, metrics, found))
     partial_report.report(config, found, run)
 
 

@@ -7,12 +7,12 @@ share out: every item keeps r of its annotations, drawn at random (all, where it
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments import figures
 from trinity_jax.algorithms.statistics import accuracy, interval
-from trinity_jax.compute import mesh, replicas
+from trinity_jax.compute import replicas
 from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data import sources
 from trinity_jax.data.aggregation.aggregators import AGGREGATORS, ALIASES, aggregate
 from trinity_jax.data.aggregation.annotations import Dims, annotations, purchase, shuffle
@@ -53,14 +53,10 @@ def experiment(config, run: Run) -> None:
     )
 
     rows, replica = replicas.grid(redundancy=config.redundancies, method=methods)
-    devices = mesh.make()
-    replica = replicas.spread(replica, devices)
-    data = replicas.share((table, jnp.asarray(crowd.truth)), devices)
-    draw = jax.jit(replicas.over_replicas(make_draw(methods, dims), devices, shared=2))
-    start, state = run.resume(lambda: {"nothing": jnp.zeros(())})  # draws are independent
-    advance = run.compile(draw, start, config.seeds, np.int32(0), data, replica)
-    for t in run.rounds(start, config.seeds):
-        run.commit(t, state, run.measurements(rows, advance(np.int32(t), data, replica)))
+    data = table, jnp.asarray(crowd.truth)
+    sweep = Sweep.of_draws(run, config.seeds, make_draw(methods, dims), data, replica)
+    for t, metrics in sweep:
+        run.commit(t, sweep.state, run.measurements(rows, metrics))
     report(config, methods, run)
 
 

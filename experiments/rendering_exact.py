@@ -30,8 +30,8 @@ def trained(config, make_round, images, data):
         clip=5.0,
     )
     init, train, _ = make_round(config, images)
-    replica = {"seed": 0, "arm": 0, "labelled": config.labelled[0]}
-    state, _ = jax.jit(train)((0, config.steps), data, jax.jit(init)(replica), replica)
+    replica = {"seed": 0, "arm": 0, "labelled": config.labelled[0], "steps": config.steps}
+    state, _ = jax.jit(train)((0, config.steps), data, jax.jit(init)(data, replica), replica)
     return config, state
 
 

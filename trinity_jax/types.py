@@ -19,6 +19,10 @@ Params = Any  # a pytree of arrays that a network's `apply` understands
 T = TypeVar("T")
 
 
+class Failure(RuntimeError):
+    """The run cannot go on, through no fault of the input; the message is one sentence."""
+
+
 class InputError(ValueError):
     """What a user gave is wrong; the message is one sentence that says what and where.
 

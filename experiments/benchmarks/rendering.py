@@ -108,26 +108,27 @@ def compiled(config, network, count):
     devices = jax.sharding.Mesh(np.reshape(jax.devices()[:count], (-1, 1)), ("replica", "data"))
     data = replicas.share((images.train_images, images.train_labels), devices)
     over = lambda f, shared: jax.jit(replicas.over_replicas(f, devices, shared=shared))
-    return devices, over(init, 0), over(train, 2), (np.int32(0), np.int32(settings.steps)), data
+    return devices, over(init, 1), over(train, 2), (np.int32(0), np.int32(settings.steps)), data
 
 
 def jax_run(config, network, arm, count):
     """A call of the loop, always from the same start."""
     devices, init, train, *common = compiled(config, network, count)
     replica = {"seed": range(count), "arm": config.arms.index(arm), "labelled": LABELLED}
+    replica["steps"] = NETWORKS[network][-1] * config.steps
     wide = {name: np.full(count, value, np.int32) for name, value in replica.items()}
     wide = replicas.spread(wide, devices)
-    state = init(wide)
+    state = init(common[-1], wide)
     return lambda: jax.block_until_ready(train(*common, state, wide))
 
 
 @functools.cache
 def torch_program(config, network, arm):
-    from experiments.benchmarks import torch_rendering
+    from experiments.benchmarks import torch_few_labels
 
     settings, images, model, objectives = problem(config, network)
     start = *nrm.begin(jax.random.key(0), model), model, objectives[arm]
-    return torch_rendering.trainer(*start, settings, images)
+    return torch_few_labels.trainer(*start, settings, images)
 
 
 def torch_step(threads, *which):

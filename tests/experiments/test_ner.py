@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from experiments import ner_active_learning as ner
-from experiments import ner_corpus, ner_report, talk
+from experiments import ner_claims, ner_corpus, ner_report, talk_report
 from trinity_jax.algorithms import spans
 from trinity_jax.compute import program, replicas
 from trinity_jax.compute.checkpoint import Checkpoints
@@ -237,7 +237,11 @@ def test_it_says_that_sentences_are_synthetic(call, finished, tmp_path, capsys):
     assert summary(out)["synthetic"]
     assert "synthetic" in summary(out)["note"]
     assert "synthetic" in (out / "figure.svg").read_text()
-    assert "synthetic" in talk.section("ner_active_learning", out, "python -m ...")
+    page = talk_report.page([talk_report.outcome("ner_active_learning", out)])
+    assert "synthetic" in page
+    assert not {claim.verdict for claim in ner_claims.claims(summary(out))} - {
+        *("partly", "not shown", "undecided")  # shown is for real sentences
+    }
 
 
 # Reports of made measurements, without any training
@@ -285,13 +289,13 @@ def test_without_all_nothing_is_said_of_the_best(tmp_path):
     found = made_run(tmp_path, ("random", "mnlp"))
     assert found["headline"]["f1_full"] is None
     assert found["headline"]["words_to_99pct"] == {"random": None, "mnlp": None}
-    assert ner_report.claims(found)[0][1] is None
+    assert ner_claims.claims(found)[0].verdict == "undecided"
 
 
 def test_a_full_model_that_finds_nothing_is_no_goal(tmp_path):
     found = made_run(tmp_path, RIGHT, RIGHT | {"all": (0,)})
     assert found["headline"]["words_to_99pct"] == {"random": None, "mnlp": None}
-    assert ner_report.claims(found)[0][1] is None
+    assert ner_claims.claims(found)[0].verdict == "undecided"
 
 
 @pytest.mark.parametrize("names", [("random",), ("mnlp", "all"), ("all",)])
@@ -299,7 +303,7 @@ def test_strategies_that_were_not_run_are_undecided(tmp_path, names):
     found = made_run(tmp_path, names)
     assert found["headline"]["aubc_minus_random"] == {}
     if "mnlp" not in names:
-        assert all(verdict is None for _, verdict, _ in ner_report.claims(found))
+        assert {claim.verdict for claim in ner_claims.claims(found)} == {"undecided"}
 
 
 def test_more_strategies_than_colours(tmp_path):
@@ -376,7 +380,7 @@ def test_replicas_vectorise_as_on_accelerators(call):
     init, one_round = ner.make_round(config, encoded, 0, len(data.length))
     rows, replica = replicas.grid(seed=range(2), strategy=config.strategies)
     data = jax.tree.map(jnp.asarray, data)
-    state = jax.eval_shape(lambda: replicas.stack(init(data), len(rows)))
+    state = jax.eval_shape(lambda: replicas.stack(init(data, {}), len(rows)))
     sweep = jax.jit(jax.vmap(one_round, (None, None, 0, 0)))
     traced = sweep.trace(np.int32(1), data, state, replica)
     for platform in ("cuda", "tpu"):

@@ -168,7 +168,7 @@ def test_a_round_is_exported():
         t, data, state, replica, ask(t, data, state, replica)
     )
     both = jax.jit(jax.vmap(one_round, (None, 0, 0)))
-    state = jax.eval_shape(lambda: replicas.stack(init(data), 2))
+    state = jax.eval_shape(lambda: replicas.stack(init(data, {}), 2))
     replica = {"seed": jnp.zeros(2, int), "method": jnp.arange(2)}
     with jax.debug_key_reuse(False):  # in a batch both branches run, and one is taken
         for platform in ("cuda", "tpu"):

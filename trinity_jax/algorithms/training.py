@@ -68,6 +68,7 @@ class Recipe(NamedTuple):
       augment: `(key, batch of inputs) -> batch of inputs`, or None.
       loss: `(logits, target, weight) -> loss` of a batch.
       revise: `(logits, target) -> target`, what targets are after a visit, or None: as before.
+      each: maps passes over all items, batch by batch; it may share them out.
     """
 
     network: Network
@@ -77,6 +78,7 @@ class Recipe(NamedTuple):
     augment: Callable[[PRNGKey, Array], Array] | None = None
     loss: Callable[..., Float[Array, ""]] = weighted_cross_entropy
     revise: Callable[[Array, Array], Array] | None = None
+    each: Callable[..., Any] = jax.lax.map
 
 
 def nesterov(
@@ -149,7 +151,7 @@ def train(
     Returns:
       The new state, and the mean loss of the last epoch (0 where there was none).
     """
-    network, optimiser, learning_rate, batch_size, augment, loss_of, revise = recipe
+    network, optimiser, learning_rate, batch_size, augment, loss_of, revise, _ = recipe
     num_items = examples.row.shape[0]
     steps = (examples.existing + batch_size - 1) // batch_size
 
@@ -201,16 +203,24 @@ def predict(
     """Logits of `inputs[row]` (by default of all inputs), `batch_size` at a time."""
     row = jnp.arange(inputs.shape[0]) if row is None else row
     apply = lambda r: recipe.network.apply(state.params, state.stats, inputs[r])
-    return in_batches(apply, row, batch_size)
+    return in_batches(apply, row, batch_size, recipe.each)
 
 
-def in_batches(function: Callable[[Array], Array], rows: Array, batch_size: int = 1024) -> Array:
-    """`function(rows)`, `batch_size` of them at a time; the last batch wraps around."""
+def in_batches(
+    function: Callable[[Array], Array],
+    rows: Array,
+    batch_size: int = 1024,
+    each: Callable[..., Any] = jax.lax.map,
+) -> Array:
+    """`function(rows)`, `batch_size` of them at a time; the last batch wraps around.
+
+    `each` maps batches, as `jax.lax.map`, and may share them out.
+    """
     count = rows.shape[0]
     batch_size = min(batch_size, count)
     taken = jnp.arange(-(-count // batch_size) * batch_size) % count
     batches = rows[taken].reshape(-1, batch_size, *rows.shape[1:])
-    results = jax.lax.map(function, batches)
+    results = each(function, batches)
     return results.reshape(-1, *results.shape[2:])[:count]
 
 

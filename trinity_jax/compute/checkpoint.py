@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from trinity_jax.compute.signals import held_back
 
 FILES = "files.json"  # in the folder of a step: digests of the files beside it
 
@@ -63,19 +64,13 @@ def _undisturbed() -> Iterator[None]:
     Ctrl-C in the middle of it would leave threads that complain after the program's last word.
     Signals come when the block is done.
     """
-    logger, came = logging.getLogger("absl"), []
+    logger = logging.getLogger("absl")
     before, logger.disabled = logger.disabled, True
-    main = threading.current_thread() is threading.main_thread()  # no others get signals
-    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-    handlers = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
     try:
-        yield
+        with held_back(signal.SIGINT, signal.SIGTERM):
+            yield
     finally:
         logger.disabled = before
-        for number, handler in handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        for number in came[:1]:
-            signal.raise_signal(number)
 
 
 def _check_forms(written: dict[str, str], like: Any) -> None:
@@ -96,12 +91,17 @@ class Checkpoints:
     def __init__(self, directory: Path, say: Callable[[str], None] = lambda sentence: None):
         """Opens or makes `directory`; `say` is told about steps that are passed over."""
         self._say = say
+        self._directory = Path(directory).resolve()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        several = jax.process_count() > 1  # of which one has the disk
+        alone = {"active_processes": {0}, "barrier_sync_key_prefix": "disk"} if several else {}
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(2),
+            create=False,
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, **alone),
         )
-        self._directory = Path(directory).resolve()
         with _undisturbed():
             self._manager = ocp.CheckpointManager(self._directory, options=options)
 

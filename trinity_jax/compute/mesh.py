@@ -10,19 +10,28 @@ import os
 import jax
 from jax.sharding import AxisType, Mesh
 
+from trinity_jax.types import InputError
+
 PATIENCE = 10**6  # seconds
+SAME_ORDER = ("--xla_cpu_multi_thread_eigen=false", "--xla_gpu_deterministic_ops=true")
 
 
-def use_cores() -> None:
+def use_cores(deterministic: bool = False) -> None:
     """Makes one JAX device of each CPU core, so that replicas run on all of them.
 
     Cores may wait for each other as long as they like, as replicas take as long as their method
     does: XLA would complain of it after 20 seconds, and it has a limit after which it gives up.
 
-    Call it before JAX is first used; later it has no effect. Accelerators are not touched.
+    Call it before JAX is first used; later it has no effect. Accelerators are not touched, but for
+    the order in which GPUs add.
+
+    Args:
+      deterministic: whether sums are always in the same order, however many cores or blocks of a
+        GPU share them; it is slower.
     """
     waits = ("warn_stuck", "terminate")
     flags = [f"--xla_cpu_collective_call_{wait}_timeout_seconds={PATIENCE}" for wait in waits]
+    flags += [*SAME_ORDER] * deterministic
     given = os.environ.get("XLA_FLAGS", "")
     if flags[0] not in given:  # flags are part of the keys of compiled programs: once is enough
         os.environ["XLA_FLAGS"] = " ".join([*flags, given])
@@ -45,3 +54,29 @@ def make(replica: int = -1, data: int = 1) -> Mesh:
     if sizes[0] * sizes[1] != count:
         raise ValueError(f"a mesh of {sizes[0]} x {sizes[1]} does not cover {count} devices")
     return jax.make_mesh(tuple(sizes), ("replica", "data"), axis_types=(AxisType.Auto,) * 2)
+
+
+def read(sizes: str) -> Mesh:
+    """The mesh that an option asks for, as in "replica=2,data=2"; one size may be left out.
+
+    Raises:
+      InputError: it is not of this form, or does not cover the devices.
+    """
+    expected = "as in replica=2,data=2, whose product is the number of devices"
+    pairs = [part.split("=") for part in sizes.split(",") if part]
+    try:
+        asked = {axis: int(size) for axis, size in pairs}
+        if asked.keys() - {"replica", "data"} or min(asked.values(), default=1) < 1:
+            raise ValueError(sizes)
+        if len(asked) < len(pairs):
+            raise ValueError(sizes)
+    except ValueError as error:
+        raise InputError(f"--mesh is {sizes!r}; expected sizes {expected}") from error
+    if asked.keys() == {"data"}:
+        asked["replica"] = -1
+    elif asked.keys() == {"replica"}:
+        asked["data"] = -1
+    try:
+        return make(**asked)
+    except ValueError as error:
+        raise InputError(f"--mesh is {sizes!r}: {error}; expected sizes {expected}") from error

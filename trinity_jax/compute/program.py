@@ -23,9 +23,9 @@ from typing import Any, NoReturn
 
 import jax
 
-from trinity_jax.compute.mesh import use_cores
-from trinity_jax.compute.run import Failure, Run
-from trinity_jax.types import InputError, lookup
+from trinity_jax.compute import hosts, mesh
+from trinity_jax.compute.run import Run
+from trinity_jax.types import Failure, InputError, lookup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,15 @@ class Options:
     """Delete what an earlier run left in the directory, and begin anew."""
     debug_nans: bool = False
     """Stop at the operation that first makes a NaN, with a traceback (slow)."""
+    mesh: str = ""
+    """Devices for replicas and for the items of each, as replica=2,data=2 (all for replicas)."""
+    deterministic: bool = False
+    """The same bits on any number of devices and processes, more slowly."""
+    processes: str = ""
+    """Run as one of several processes: auto on a cluster that JAX knows, else
+    HOST:PORT,COUNT,NUMBER, where HOST:PORT is for the first to listen at."""
+    heartbeat: int = 100
+    """Seconds without a word from another process after which this one ends."""
 
 
 FILES = """
@@ -179,11 +188,14 @@ def main(
     """
 
     def work(preset, config, options):
-        use_cores()
+        mesh.use_cores(options.deterministic)
         keep_compiled()
         jax.config.update("jax_debug_nans", options.debug_nans)
+        if options.processes:
+            hosts.join(options.processes, options.heartbeat)
         directory = pathlib.Path(options.out or f"runs/{name}")
-        with Run(directory, name, preset, config, restart=options.restart) as run:
+        how = {"restart": options.restart, "in_turn": options.deterministic}
+        with Run(directory, name, preset, config, mesh=mesh.read(options.mesh), **how) as run:
             experiment(config, run)
 
     words = sys.argv[1:] if arguments is None else arguments

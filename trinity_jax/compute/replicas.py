@@ -1,8 +1,9 @@
 """A sweep as one program: strategies, settings and seeds are the rows of one array.
 
 On CPU replicas are mapped in turn inside the program (a branch not taken costs nothing there, and
-small matrix products do not gain from batching); on accelerators they are vectorised. Either way
-the rows are spread over the devices of the mesh's axis `replica`.
+small matrix products do not gain from batching); on accelerators they are vectorised, unless bits
+are to be the same on any number of devices. Either way the rows are spread over the devices of the
+mesh's axis `replica`. Those of its axis `data` share the passes of each replica over its items.
 """
 
 import itertools
@@ -15,19 +16,22 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
-def over_replicas(function: Callable[..., Any], mesh: Mesh, shared: int) -> Callable[..., Any]:
+def over_replicas(
+    function: Callable[..., Any], mesh: Mesh, shared: int, in_turn: bool = False
+) -> Callable[..., Any]:
     """Maps a function over the leading axis of its arguments.
 
     Args:
       function: one replica's work, on arguments without the replica axis.
       mesh: its axis `replica` takes the rows; a number of rows that does not divide is padded.
       shared: how many of the first arguments are the same for every replica.
+      in_turn: on accelerators too, where a program of more rows may round differently.
 
     Returns:
       The mapped function, not yet compiled.
     """
     devices = mesh.shape["replica"]
-    one_by_one = mesh.devices.flat[0].platform == "cpu"
+    one_by_one = in_turn or mesh.devices.flat[0].platform == "cpu"
 
     def on_device(common, rows):
         body = lambda row: function(*common, *row)
@@ -57,6 +61,29 @@ def over_replicas(function: Callable[..., Any], mesh: Mesh, shared: int) -> Call
     return mapped
 
 
+def each_of(mesh: Mesh) -> Callable[..., Any]:
+    """A `jax.lax.map`, inside of `over_replicas`, whose rows the axis `data` shares.
+
+    Every row, or batch of rows, is worked on alike on any number of devices, and the results are
+    gathered: they are the same to the bit. Rows that do not divide are filled up.
+    """
+    devices = mesh.shape["data"]
+
+    def each(function, rows, *, batch_size: int | None = None):
+        count = jax.tree.leaves(rows)[0].shape[0]
+        batch = min(batch_size or 1, count)
+        share = -(-count // (devices * batch)) * batch
+        place = jnp.arange(share)
+        if devices > 1:
+            place += jax.lax.axis_index("data") * share
+        mine = jax.tree.map(lambda leaf: leaf[jnp.minimum(place, count - 1)], rows)
+        found = jax.lax.map(function, mine, batch_size=batch_size and batch)
+        gather = lambda leaf: jax.lax.all_gather(leaf, "data", tiled=True)
+        return jax.tree.map(lambda leaf: (gather(leaf) if devices > 1 else leaf)[:count], found)
+
+    return each
+
+
 def grid(**axes: Sequence) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """Every combination of the axes' values, the last axis fastest.
 
@@ -83,13 +110,27 @@ def grid(**axes: Sequence) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]
 def spread(tree: Any, mesh: Mesh) -> Any:
     """Places arrays with a replica axis over the mesh, or on all of it where it does not divide."""
     divides = jax.tree.leaves(tree)[0].shape[0] % mesh.shape["replica"] == 0
-    axes = PartitionSpec("replica") if divides else PartitionSpec()
-    return jax.device_put(tree, NamedSharding(mesh, axes))
+    return _place(tree, mesh, PartitionSpec("replica") if divides else PartitionSpec())
 
 
 def share(tree: Any, mesh: Mesh) -> Any:
     """Places arrays that all replicas read on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return _place(tree, mesh, PartitionSpec())
+
+
+def _place(tree: Any, mesh: Mesh, axes: PartitionSpec) -> Any:
+    """Every process gives the same arrays, or its part of those that all have parts of."""
+    sharding = NamedSharding(mesh, axes)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def put(leaf):
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.jit(lambda x: x, out_shardings=sharding)(leaf)
+        held = np.asarray(leaf)
+        return jax.make_array_from_callback(held.shape, sharding, lambda where: held[where])
+
+    return jax.tree.map(put, tree)
 
 
 def stack(tree: Any, count: int) -> Any:

@@ -27,21 +27,28 @@ import math
 import os
 import platform
 import shutil
+import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trinity_jax import __version__
+from trinity_jax.compute import hosts, logs, replicas
+from trinity_jax.compute import mesh as meshes
 from trinity_jax.compute.checkpoint import Checkpoints
-from trinity_jax.types import InputError
+from trinity_jax.compute.signals import held_back
+from trinity_jax.types import Failure, InputError
 
 OURS = (
     "config.json",
@@ -62,18 +69,28 @@ OURS = (
     "report.html",
     "checkpoints",
 )
+LOGS = ("records.jsonl", "timings.jsonl", "once.jsonl", "answers.jsonl")  # a line is kept or not
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-class Failure(RuntimeError):
-    """The run cannot go on, through no fault of the input; the message is one sentence."""
-
-
 class Run:
-    """One run of an experiment in its directory. Use it in a `with` block."""
+    """One run of an experiment in its directory. Use it in a `with` block.
+
+    Attributes:
+      directory: for files; where several processes run as one, only the first's is kept.
+      mesh: the devices to compute on.
+    """
 
     def __init__(
-        self, directory: Path, name: str, preset: str, config: Any, *, restart: bool = False
+        self,
+        directory: Path,
+        name: str,
+        preset: str,
+        config: Any,
+        *,
+        restart: bool = False,
+        mesh: Mesh | None = None,
+        in_turn: bool = False,
     ):
         """Opens the directory, alone.
 
@@ -83,37 +100,51 @@ class Run:
           preset: the configuration's origin, for the summary.
           config: a dataclass; runs of unequal configurations do not mix.
           restart: whether to delete an earlier run.
+          mesh: by default all devices along the axis of replicas.
+          in_turn: see `replicas.over_replicas`.
 
         Raises:
           InputError: the directory cannot be written, is in use, or holds another run.
         """
-        self.directory = Path(directory).resolve()
+        self.mesh, self._in_turn = mesh or meshes.make(), in_turn
+        self._scratch = None if hosts.first() else tempfile.TemporaryDirectory()
+        self.directory = Path(self._scratch.name if self._scratch else directory).resolve()
         self.name, self.preset = name, preset
         self.config: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
         self._console = Console(highlight=False, soft_wrap=True)
         self._began = time.perf_counter()
+        self._checkpoints = self._lock = None
+        for name, text in hosts.agree(lambda: self._open(restart)).items():
+            if not hosts.first():  # so that all know what was measured before
+                (self.directory / name).write_text(text)
+
+    def _open(self, restart: bool) -> dict[str, str]:
+        """Makes the directory ours, and returns the logs in it."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.directory / "run.lock", "a+")  # noqa: SIM115
+            self._lock = lock = open(self.directory / "run.lock", "a+")  # noqa: SIM115
         except OSError as error:
-            raise InputError(f"--out {directory}: cannot write there ({error.strerror})") from error
+            why = f"cannot write there ({error.strerror})"
+            raise InputError(f"--out {self.directory}: {why}") from error
         try:
-            self._claim(restart)
+            self._claim(lock, restart)
             self._checkpoints = Checkpoints(self.directory / "checkpoints", self.say)
         except BaseException:
-            self._lock.close()
+            lock.close()
             raise
+        logs = [self.directory / name for name in LOGS]
+        return {path.name: path.read_text() for path in logs if path.exists()}
 
-    def _claim(self, restart: bool) -> None:
+    def _claim(self, lock: TextIO, restart: bool) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._lock.seek(0)
-            owner = self._lock.read().strip() or "another process"
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
             raise InputError(f"--out {self.directory} is in use by {owner}") from error
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._lock.flush()
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
         if restart:
             for name in OURS:
                 path = self.directory / name
@@ -124,11 +155,9 @@ class Run:
         if path.exists() and begun:  # a run that got nowhere may be put right
             self._compare(path, asked)
         else:
-            _replace(path, json.dumps(asked, indent=1) + "\n")
-        for name in ("records.jsonl", "timings.jsonl", "once.jsonl", "answers.jsonl"):
-            path = self.directory / name
-            if path.exists():  # so that nothing is appended to half a line
-                _replace(path, "".join(line + "\n" for line in _whole_lines(path)))
+            logs.replace(path, json.dumps(asked, indent=1) + "\n")
+        for name in LOGS:
+            logs.mend(self.directory / name)
 
     def _compare(self, path: Path, asked: Mapping[str, Any]) -> None:
         try:
@@ -154,11 +183,23 @@ class Run:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._checkpoints.__exit__(*exception)
-        self._lock.close()
+        for held in (self._checkpoints, self._lock, self._scratch):
+            if held is not None:
+                held.__exit__(*exception)
+
+    def over_replicas(self, function: Callable[..., Any], shared: int) -> Callable[..., Any]:
+        """`replicas.over_replicas` on the run's devices."""
+        return replicas.over_replicas(function, self.mesh, shared, self._in_turn)
+
+    @property
+    def each(self) -> Callable[..., Any]:
+        """`replicas.each_of` the run's devices: `jax.lax.map` for passes over items."""
+        return replicas.each_of(self.mesh)
 
     def say(self, sentence: str) -> None:
         """Tells the person watching."""
+        if not hosts.first():
+            return
         self._console.print(sentence, markup=False)
         sys.stdout.flush()
 
@@ -170,7 +211,7 @@ class Run:
         began = time.perf_counter()
         yield
         seconds = round(time.perf_counter() - began, 3)
-        _append(self.directory / "timings.jsonl", [{"phase": name, "seconds": seconds}])
+        logs.append(self.directory / "timings.jsonl", [{"phase": name, "seconds": seconds}])
 
     def compile(self, function: Any, start: int, total: int, *arguments: Any) -> Any:
         """Compiles a jitted function for these arguments, if rounds are left to be done.
@@ -194,25 +235,40 @@ class Run:
           The next round's number and its state; records after the last checkpoint are cut off.
         """
         with self.phase("restore"):
-            found = self._checkpoints.restore(jax.eval_shape(init))
-            start, state = (0, jax.jit(init)()) if found is None else (found[0] + 1, found[1])
+            start, state = self._restore(init)
             path = self.directory / "records.jsonl"
             if path.exists():
-                kept = [json.dumps(row) + "\n" for row in _rows(path) if row["round"] < start]
-                _replace(path, "".join(kept))
+                kept = [json.dumps(row) + "\n" for row in logs.rows(path) if row["round"] < start]
+                logs.replace(path, "".join(kept))
         if start:
             self.say(f"resumed in {self.directory}: {start} rounds are done")
         return start, state
 
+    def _restore(self, init: Callable[[], Any]) -> tuple[int, Any]:
+        like = jax.eval_shape(init)
+        found = self._checkpoints.restore(like) if self._checkpoints else None
+        start = hosts.agree(lambda: 0 if found is None else found[0] + 1)
+        if not start:
+            return 0, jax.jit(init)()
+        nothing = lambda: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+        return start, hosts.hand_out(nothing() if found is None else found[1])
+
     def rounds(self, start: int, total: int) -> Iterator[int]:
-        """Counts rounds, with a bar on a terminal and a line a round elsewhere."""
+        """Counts rounds, with a bar on a terminal and a line a round elsewhere.
+
+        SIGTERM waits until a round is committed, in all processes the same one. Who wants the
+        machine back gives half a minute or so: a longer round is lost, and none before it.
+        """
         if start == total:
             return
+        told = lambda: self.say("asked to stop: after this round")
         with self._bar(start, total) as tick:
             began = time.perf_counter()
             for t in range(start, total):
-                with self.phase("rounds"):
+                with held_back(signal.SIGTERM, told=told) as came, self.phase("rounds"):
                     yield t
+                    if hosts.any_of(bool(came)):
+                        came.append(signal.SIGTERM)
                 done = t + 1 - start
                 left = (time.perf_counter() - began) / done * (total - t - 1)
                 tick(f"round {t + 1}/{total}, {_clock(left)} to go")
@@ -254,35 +310,53 @@ class Run:
                         f"{field} became {value} ({where}); the checkpoint before round {t} is "
                         "kept: try a smaller learning rate, or --debug-nans to see where"
                     )
-        _append(self.directory / "records.jsonl", rows)
+        whole = hosts.fetch(state)
+        self._check_numbers(t, whole)
+        logs.append(self.directory / "records.jsonl", rows)
         with self.phase("checkpoint"):
-            self._checkpoints.save(t, state)
+            hosts.agree(lambda: self._save(t, whole))
+
+    def _save(self, t: int, state: Any) -> None:
+        assert self._checkpoints is not None
+        self._checkpoints.save(t, state)
+
+    def _check_numbers(self, t: int, state: Any) -> None:
+        """Raises `Failure` where the state has numbers that are none (infinite ones may be)."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if jnp.issubdtype(leaf.dtype, jnp.floating) and np.isnan(np.asarray(leaf)).any():
+                where = jax.tree_util.keystr(path)
+                raise Failure(
+                    f"the state's {where} became nan; the checkpoint before round {t} is "
+                    "kept: try a smaller learning rate, or --debug-nans to see where"
+                )
 
     def once(self, name: str, measure: Callable[[], Any]) -> Any:
         """What `measure` returns, as JSON keeps it; a run that is taken up again does not ask it.
 
         Args:
           name: of this measurement, another for each.
-          measure: takes long, and returns the same every time.
+          measure: takes long, and returns the same every time. Where several processes run as
+            one, all call it, and the first's is kept.
         """
         path = self.directory / "once.jsonl"
-        kept = {row["name"]: row["value"] for row in _rows(path)}
+        kept = {row["name"]: row["value"] for row in logs.rows(path)}
         if name not in kept:
-            _append(path, [{"name": name, "value": measure()}])
-            kept = {row["name"]: row["value"] for row in _rows(path)}
+            value = measure()
+            logs.append(path, [{"name": name, "value": hosts.agree(lambda: value)}])
+            kept = {row["name"]: row["value"] for row in logs.rows(path)}
         return kept[name]
 
     def keep(self, answer: Mapping[str, Any]) -> None:
         """Writes down what a person answered; it is on the disk when this returns."""
-        _append(self.directory / "answers.jsonl", [answer])
+        logs.append(self.directory / "answers.jsonl", [answer])
 
     def answers(self) -> list[dict[str, Any]]:
         """Every answer kept."""
-        return _rows(self.directory / "answers.jsonl")
+        return logs.rows(self.directory / "answers.jsonl")
 
     def records(self) -> list[dict[str, Any]]:
         """Every measurement committed."""
-        return _rows(self.directory / "records.jsonl")
+        return logs.rows(self.directory / "records.jsonl")
 
     def finish(
         self, headline: Mapping[str, Any], picture: str = "figure.png", **more: Any
@@ -295,7 +369,7 @@ class Run:
           more: further entries beside it.
         """
         seconds: dict[str, float] = {}
-        for row in _rows(self.directory / "timings.jsonl"):
+        for row in logs.rows(self.directory / "timings.jsonl"):
             seconds[row["phase"]] = round(seconds.get(row["phase"], 0) + row["seconds"], 3)
         summary = {
             "experiment": self.name,
@@ -309,7 +383,7 @@ class Run:
             "headline": headline,
             **more,
         }
-        _replace(self.directory / "summary.json", json.dumps(summary, indent=1) + "\n")
+        logs.replace(self.directory / "summary.json", json.dumps(summary, indent=1) + "\n")
         elapsed = _clock(time.perf_counter() - self._began)
         self.say(f"done in {elapsed}: {self.directory / picture} and summary.json beside it")
         return summary
@@ -317,40 +391,3 @@ class Run:
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def _append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with open(path, "a") as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _whole_lines(path: Path) -> list[str]:
-    """The lines of a file; one that a kill cut short, and so has no line end, is left out."""
-    return path.read_text(errors="replace").split("\n")[:-1]
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """What the lines of a file hold; none where there is no file.
-
-    Raises:
-      Failure: a line is not what was written.
-    """
-    rows = []
-    for number, line in enumerate(_whole_lines(path) if path.exists() else (), 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise Failure(f"{path}, line {number} is damaged; begin anew with --restart") from error
-    return rows

@@ -25,7 +25,7 @@ the network excludes what is left; see `questions` for what is done here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +141,7 @@ def score_pool(
     known: Shaped[Array, "item _"],
     covers: Bool[Array, "question label"],
     errors: Errors | None = None,
+    each: Callable[..., Any] = jax.lax.map,
 ) -> tuple[Float[Array, " item"], Int[Array, " item"]]:
     """The best question of every item, and its score; some thousand items at a time.
 
@@ -151,6 +152,7 @@ def score_pool(
       known: packed sets of what is left (uint32), or evidence.
       covers: which labels a question is about.
       errors: of the annotator, if any.
+      each: maps items, as `jax.lax.map`; it may share them out.
 
     Returns:
       The scores, minus infinity where no question tells labels apart that are left.
@@ -163,7 +165,7 @@ def score_pool(
         value, question = questions.best(score(jax.random.wrap_key_data(bits), belief))
         return value[0], question[0]
 
-    return jax.lax.map(one, (log_probs, known), batch_size=ITEMS_AT_ONCE)
+    return each(one, (log_probs, known), batch_size=ITEMS_AT_ONCE)
 
 
 def unroll(
@@ -231,6 +233,7 @@ def ask(
     cap: int = 0,
     cost: Float[Array, " question"] | None = None,
     errors: Errors | None = None,
+    each: Callable[..., Any] = jax.lax.map,
 ) -> Asked:
     """A round: questions are asked while what those before cost is less than the budget.
 
@@ -247,6 +250,7 @@ def ask(
       cap: at most so many questions about an item in a round, 0 for any number.
       cost: of each question; by default all cost 1.
       errors: of the oracle.
+      each: see `score_pool`.
 
     Returns:
       The questions, about `most` items (of the pool, ascending), of which `taken` are asked.
@@ -258,7 +262,7 @@ def ask(
     score_of = questions.any_of([method.question for method in how], cost)
     score = lambda key, belief: score_of(index, key, belief)
     key_pool, key_items, key_unroll = jax.random.split(key, 3)
-    value, _ = score_pool(key_pool, score, log_probs, known, covers, errors)
+    value, _ = score_pool(key_pool, score, log_probs, known, covers, errors, each)
     rank = by_index([ITEMS[method.items] for method in how])
     first = rank(index, key_items, log_probs, evidence_of(known, covers.shape[1]), value)
     first = jnp.where(jnp.isfinite(value), first, -jnp.inf)

@@ -26,6 +26,8 @@ from trinity_jax.types import Params, PRNGKey
 FORMS_AT_ONCE = 4096  # whose characters are in memory together
 SKETCH = 256  # size of a gradient's sketch: distances within 9 %
 
+Each = Callable[..., Any]
+
 
 class Reading(NamedTuple):
     """What a tagger finds in every sentence, [sentence, ...].
@@ -53,6 +55,7 @@ def read(
     num_types: int,
     num_passes: int = 10,
     chunk: int = 5,
+    each: Each = jax.lax.map,
 ) -> Reading:
     """Decodes every sentence, once, and scores it by one of several acquisition functions.
 
@@ -70,10 +73,11 @@ def read(
       num_types: types of spans.
       num_passes: Monte-Carlo passes, M.
       chunk: how many of them are in memory together, if it divides M; else one.
+      each: maps batches, as `jax.lax.map`; it may share them out.
     """
     key_random, key_passes = jax.random.split(key)
     needs = [acquisition.ACQUISITIONS[name].needs for name in names]
-    of_form = _of_forms(tagger, params, forms)
+    of_form = _of_forms(tagger, params, forms, each)
     chunk = chunk if num_passes % chunk == 0 else 1
     same = jax.random.key_data(key_passes)  # passes drop the same units in all batches
 
@@ -120,7 +124,7 @@ def read(
         return scores, counts
 
     scores, counts = zip(
-        *(_in_batches(bucket, batch_size, batch) for bucket in buckets), strict=True
+        *(_in_batches(bucket, batch_size, batch, each) for bucket in buckets), strict=True
     )
     return Reading(_scatter(buckets, scores, size), _scatter(buckets, counts, size))
 
@@ -155,6 +159,7 @@ def features(
     buckets: Sequence[Bucket],
     size: int,
     batch_size: int,
+    each: Each = jax.lax.map,
 ) -> Float[Array, "sentence feature"]:
     """Points for selectors that keep choices apart, of a kind that `selectors.Selector` names.
 
@@ -168,13 +173,14 @@ def features(
       buckets: the sentences.
       size: how many they are.
       batch_size: sentences read at once.
+      each: see `read`.
     """
     same = jax.random.key_data(key)  # signs of the sketch are those of all sentences
     if kind == "fixed":
         cases = jax.nn.one_hot(forms.case, 16)  # as many as there may be
         of_form = jnp.concatenate([params["words"][forms.word], cases], axis=1)
     else:
-        of_form = _of_forms(tagger, params, forms)
+        of_form = _of_forms(tagger, params, forms, each)
 
     def batch(number, rows):
         del number
@@ -189,7 +195,7 @@ def features(
             jax.random.wrap_key_data(same), found.token_log_probs, h, there, SKETCH
         )
 
-    values = [_in_batches(bucket, batch_size, batch) for bucket in buckets]
+    values = [_in_batches(bucket, batch_size, batch, each) for bucket in buckets]
     return _scatter(buckets, values, size)
 
 
@@ -197,17 +203,19 @@ def _mean(h, length):
     return h.sum(1) / jnp.maximum(length, 1)[:, None]
 
 
-def _of_forms(tagger, params, forms):
+def _of_forms(tagger, params, forms, each):
     """What the encoder has to say of each form, a few at a time."""
     one = lambda form: tagger.encode_forms(params, form)
-    return jax.lax.map(one, forms, batch_size=FORMS_AT_ONCE)
+    return each(one, forms, batch_size=FORMS_AT_ONCE)
 
 
-def _in_batches(bucket: Bucket, batch_size: int, function: Callable[[Array, Bucket], Any]) -> Any:
+def _in_batches(
+    bucket: Bucket, batch_size: int, function: Callable[[Array, Bucket], Any], each: Each
+) -> Any:
     """`function(number of the batch, rows)` of all rows of a bucket, batch by batch."""
     batched = jax.tree.map(lambda c: c.reshape(-1, batch_size, *c.shape[1:]), bucket)
     numbers = jnp.arange(len(batched.length)) + 10**6 * bucket.form.shape[1]  # of no other bucket
-    results = jax.lax.map(lambda a: function(*a), (numbers, batched))
+    results = each(lambda a: function(*a), (numbers, batched))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
