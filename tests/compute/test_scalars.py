@@ -1,12 +1,18 @@
 """Event files: TensorBoard reads back what the records say, each point once."""
 
+import dataclasses
+import signal
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trinity_jax.compute import scalars
+from trinity_jax.compute import program, scalars
+from trinity_jax.compute.run import Run
 from trinity_jax.types import InputError
 
 
@@ -124,3 +130,86 @@ def test_tensorflow_is_not_loaded_where_it_is_installed(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     subprocess.run([sys.executable, "-c", WRITE, tmp_path], check=True)
     assert points(tmp_path) == {"error": [(0, 0.5)]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Of a run whose two methods err less in each round."""
+
+    data: str = "made"
+
+
+def go(directory, total=3, stop=None, **how):
+    """A run; `stop` is a round that is computed, and not committed."""
+    with Run(directory, "tiny", "laptop", Config(), **how) as run:
+        start, state = run.resume(lambda: jnp.zeros(()))
+        for t in run.rounds(start, total):
+            if t == stop:
+                return
+            rows = [{name: row[name] for name in row if name != "round"} for row in rounds(t)]
+            run.commit(t, state + t, rows)
+        run.finish({})
+
+
+THREE = {tag: [*values, (2, values[0][1] / 3)] for tag, values in EXPECTED.items()}
+
+
+def close(found, expected):
+    """Event files hold single precision."""
+    flat = lambda points: [pair for tag in expected for pair in points[tag]]
+    return found.keys() == expected.keys() and np.allclose(flat(found), flat(expected))
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_run_that_is_taken_up_again_writes_no_point_twice(tmp_path, stop):
+    go(tmp_path, stop=stop, tensorboard=True)
+    assert close(points(tmp_path), {tag: values[:stop] for tag, values in THREE.items()})
+    go(tmp_path, tensorboard=True)
+    assert close(points(tmp_path), THREE)
+    go(tmp_path, tensorboard=True)  # finished: nothing is left to do
+    assert close(points(tmp_path), THREE)
+
+
+def test_records_without_a_checkpoint_are_not_shown_twice(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trinity_jax.compute.checkpoint.Checkpoints.save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path, tensorboard=True)
+    go(tmp_path, tensorboard=True)
+    assert close(points(tmp_path), THREE)
+
+
+def test_a_run_that_began_without_it_has_all_rounds(tmp_path, capsys):
+    go(tmp_path, stop=2)
+    assert not (tmp_path / scalars.FOLDER).exists()
+    assert "tensorboard" not in capsys.readouterr().out
+    go(tmp_path, tensorboard=True)
+    assert close(points(tmp_path), THREE)
+    assert f"tensorboard --logdir {tmp_path}" in capsys.readouterr().out
+
+
+def test_beginning_anew_deletes_it(tmp_path):
+    go(tmp_path, tensorboard=True)
+    go(tmp_path, restart=True)
+    assert not (tmp_path / scalars.FOLDER).exists()
+
+
+def test_it_is_an_option(tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGTERM)
+    presets = {"laptop": Config()}
+    words = ["--tensorboard", "--out", str(tmp_path)]
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+
+    def experiment(config, run):
+        _, state = run.resume(lambda: jnp.zeros(()))
+        run.commit(0, state, rounds(0))
+        run.finish({})
+
+    with pytest.raises(SystemExit) as stop:
+        program.main("tiny", presets, experiment, "Tiny.", words)
+    signal.signal(signal.SIGTERM, handler)
+    assert not stop.value.code
+    assert close(points(tmp_path), {tag: values[:1] for tag, values in EXPECTED.items()})

@@ -38,6 +38,8 @@ class Options:
     """Delete what an earlier run left in the directory, and begin anew."""
     debug_nans: bool = False
     """Stop at the operation that first makes a NaN, with a traceback (slow)."""
+    tensorboard: bool = False
+    """Write means of every round for TensorBoard (pip install 'trinity_jax[tensorboard]')."""
     mesh: str = ""
     """Devices for replicas and for the items of each, as replica=2,data=2 (all for replicas)."""
     deterministic: bool = False
@@ -195,6 +197,7 @@ def main(
             hosts.join(options.processes, options.heartbeat)
         directory = pathlib.Path(options.out or f"runs/{name}")
         how = {"restart": options.restart, "in_turn": options.deterministic}
+        how |= {"tensorboard": options.tensorboard}
         with Run(directory, name, preset, config, mesh=mesh.read(options.mesh), **how) as run:
             experiment(config, run)
 

@@ -7,6 +7,7 @@
     once.jsonl       what is measured beside the rounds, and kept
     summary.json     the result
     checkpoints/     the newest two rounds
+    tensorboard/     means of the records, if asked for
     run.lock         who is writing here
 
 The loop of every experiment:
@@ -41,10 +42,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trinity_jax import __version__
-from trinity_jax.compute import hosts, logs, replicas
+from trinity_jax.compute import hosts, logs, progress, replicas, scalars
 from trinity_jax.compute import mesh as meshes
 from trinity_jax.compute.checkpoint import Checkpoints
 from trinity_jax.compute.signals import held_back
@@ -68,6 +68,7 @@ OURS = (
     "annotations.parquet",
     "report.html",
     "checkpoints",
+    scalars.FOLDER,
 )
 LOGS = ("records.jsonl", "timings.jsonl", "once.jsonl", "answers.jsonl")  # a line is kept or not
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -91,6 +92,7 @@ class Run:
         restart: bool = False,
         mesh: Mesh | None = None,
         in_turn: bool = False,
+        tensorboard: bool = False,
     ):
         """Opens the directory, alone.
 
@@ -102,6 +104,7 @@ class Run:
           restart: whether to delete an earlier run.
           mesh: by default all devices along the axis of replicas.
           in_turn: see `replicas.over_replicas`.
+          tensorboard: whether to write what TensorBoard shows, too.
 
         Raises:
           InputError: the directory cannot be written, is in use, or holds another run.
@@ -113,12 +116,12 @@ class Run:
         self.config: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
         self._console = Console(highlight=False, soft_wrap=True)
         self._began = time.perf_counter()
-        self._checkpoints = self._lock = None
-        for name, text in hosts.agree(lambda: self._open(restart)).items():
+        self._checkpoints = self._lock = self._events = None
+        for name, text in hosts.agree(lambda: self._open(restart, tensorboard)).items():
             if not hosts.first():  # so that all know what was measured before
                 (self.directory / name).write_text(text)
 
-    def _open(self, restart: bool) -> dict[str, str]:
+    def _open(self, restart: bool, tensorboard: bool) -> dict[str, str]:
         """Makes the directory ours, and returns the logs in it."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -128,6 +131,7 @@ class Run:
             raise InputError(f"--out {self.directory}: {why}") from error
         try:
             self._claim(lock, restart)
+            self._events = scalars.Events(self.directory) if tensorboard else None
             self._checkpoints = Checkpoints(self.directory / "checkpoints", self.say)
         except BaseException:
             lock.close()
@@ -183,7 +187,7 @@ class Run:
         return self
 
     def __exit__(self, *exception) -> None:
-        for held in (self._checkpoints, self._lock, self._scratch):
+        for held in (self._checkpoints, self._events, self._lock, self._scratch):
             if held is not None:
                 held.__exit__(*exception)
 
@@ -240,6 +244,9 @@ class Run:
             if path.exists():
                 kept = [json.dumps(row) + "\n" for row in logs.rows(path) if row["round"] < start]
                 logs.replace(path, "".join(kept))
+        if self._events:
+            self._events.add(self.records())
+            self.say(f"scalars: tensorboard --logdir {self.directory}")
         if start:
             self.say(f"resumed in {self.directory}: {start} rounds are done")
         return start, state
@@ -262,26 +269,13 @@ class Run:
         if start == total:
             return
         told = lambda: self.say("asked to stop: after this round")
-        with self._bar(start, total) as tick:
-            began = time.perf_counter()
+        with progress.bar(self._console, self.say, self.name, start, total) as tick:
             for t in range(start, total):
                 with held_back(signal.SIGTERM, told=told) as came, self.phase("rounds"):
                     yield t
                     if hosts.any_of(bool(came)):
                         came.append(signal.SIGTERM)
-                done = t + 1 - start
-                left = (time.perf_counter() - began) / done * (total - t - 1)
-                tick(f"round {t + 1}/{total}, {_clock(left)} to go")
-
-    @contextlib.contextmanager
-    def _bar(self, start: int, total: int) -> Iterator[Callable[[str], None]]:
-        if not self._console.is_terminal:
-            yield self.say
-            return
-        columns = (TextColumn(self.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(self.name, total=total, completed=start)
-            yield lambda _: progress.advance(task)
+                tick()
 
     def measurements(
         self,
@@ -315,6 +309,8 @@ class Run:
         logs.append(self.directory / "records.jsonl", rows)
         with self.phase("checkpoint"):
             hosts.agree(lambda: self._save(t, whole))
+        if self._events:
+            self._events.add(rows)
 
     def _save(self, t: int, state: Any) -> None:
         assert self._checkpoints is not None
@@ -330,17 +326,20 @@ class Run:
                     "kept: try a smaller learning rate, or --debug-nans to see where"
                 )
 
-    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+    def once(self, name: str, measure: Callable[[], Any], announce: str = "") -> Any:
         """What `measure` returns, as JSON keeps it; a run that is taken up again does not ask it.
 
         Args:
           name: of this measurement, another for each.
           measure: takes long, and returns the same every time. Where several processes run as
             one, all call it, and the first's is kept.
+          announce: what to tell the person watching, if it is to be measured.
         """
         path = self.directory / "once.jsonl"
         kept = {row["name"]: row["value"] for row in logs.rows(path)}
         if name not in kept:
+            if announce:
+                self.say(announce)
             value = measure()
             logs.append(path, [{"name": name, "value": hosts.agree(lambda: value)}])
             kept = {row["name"]: row["value"] for row in logs.rows(path)}
@@ -384,10 +383,6 @@ class Run:
             **more,
         }
         logs.replace(self.directory / "summary.json", json.dumps(summary, indent=1) + "\n")
-        elapsed = _clock(time.perf_counter() - self._began)
+        elapsed = progress.clock(time.perf_counter() - self._began)
         self.say(f"done in {elapsed}: {self.directory / picture} and summary.json beside it")
         return summary
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
