@@ -29,7 +29,7 @@ from trinity_jax.data.aggregation.targets import TARGETS, Evidence, Target, weig
 from trinity_jax.data.aggregation.workers import WORKERS, annotate
 from trinity_jax.types import InputError, choose
 
-PEOPLE = {"csv": real_annotators, "labelme": labelme}  # labels given, not simulated
+PEOPLE = {"csv": real_annotators, "crowd": real_annotators, "labelme": labelme}  # not simulated
 METHODS = TARGETS | {"mbem": weighted_vote}  # what MBEM trains on at first
 MATCHES = {"steps": True, "epochs": False}  # whether more labels an item mean more epochs
 
@@ -165,7 +165,7 @@ def make_round(config: Config, dims: Dims, methods: list[str], budget: int, each
 
 def experiment(config: Config, run: Run) -> None:
     """Reads the data, advances all replicas round by round, and reports."""
-    if people := PEOPLE.get(config.data.partition(":")[0]):
+    if people := PEOPLE.get(sources.kind(config.data)):
         people.experiment(config, run)
         return
     methods = choose(METHODS, config.methods, "method")

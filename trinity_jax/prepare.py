@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         root = shlex.quote(str(made.folder.parents[1]))
         _say(f"read it by TFDS_DATA_DIR={root} and --data tfds:{command.name}")
 
-    program.ends(name, work, f"{name} {shlex.join(words)}")
+    program.ends(name, work, "")
 
 
 def _say(sentence: str) -> None:

@@ -1,6 +1,5 @@
 """Images, tagged sentences and labels by people from sets of TensorFlow Datasets."""
 
-import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ def images(
     of = _tfds_files.opened(source, name, root)
     key, names = classes(of, target)
     parts = [Part(of, "train"), Part(of, _known(of, TEST))]
-    _check_memory(of, sum(map(len, parts)))
+    _check_memory(of, parts)
     read = [_arrays.part(part.where, *_pixels(part, key)) for part in parts]
     for part in read:
         if part.labels.max() >= len(names):
@@ -71,7 +70,8 @@ def crowd(
     """Reads labels by people, an item a record; and the true label of each item, -1 if unknown."""
     of = _tfds_files.opened(source, name, root)
     names: tuple[str, ...] = tuple(getattr(of.features.get("truth"), "names", ()))
-    if not _holds_people(of.features) or not names:
+    given = getattr(of.features.get("labels"), "feature", None)
+    if not _holds_people(of.features) or not names or getattr(given, "names", ()) != list(names):
         raise _lacks(of, ", ".join(PEOPLE))
     part = Part(of, "train")
     rows, truths = _rows(part, names)
@@ -108,9 +108,9 @@ def _lacks(of: Prepared, wanted: str) -> InputError:
     return InputError(f"{of.source}: expected {wanted}, found features {found} in {of.folder}")
 
 
-def _check_memory(of: Prepared, count: int) -> None:
-    shape = of.features["image"].shape
-    needed, there = count * math.prod(side or 1 for side in shape), 0.8 * _memory()
+def _check_memory(of: Prepared, parts: list[Part]) -> None:
+    needed = sum(len(part) * part[0]["image"].nbytes for part in parts)
+    there = 0.8 * _memory()
     if needed > there:
         expected = f"{of.source}: expected images of at most {there / 2**30:.1f} GiB in all"
         hint = "trinity_jax.data.streaming reads these batch by batch"
