@@ -1,4 +1,4 @@
-"""What an active-learning run says: records, learning curves, the headline, the talk's claims."""
+"""What an active-learning run says: records, learning curves, the headline."""
 
 import numpy as np
 
@@ -102,12 +102,18 @@ def report(config, corpus, run: Run) -> None:
     crf = shallow(config, corpus, run)
     f1_shallow = crf[ALL]["0"][0][1]
 
-    def fraction_to(target):
-        """Share of the words at which each strategy's mean curve first reaches a score."""
-        reach = lambda of_seed: curves.words_to(*curves.mean(list(of_seed.values())), target)
-        words = {name: reach(of_seed) if target else None for name, of_seed in test.items()}
+    def words_to(target):
+        """How many words each strategy needs to a score; None without a score to reach."""
+        reach = lambda of_seed: curves.reach([*of_seed.values()], target) if target else None
+        return {name: reach(of_seed) for name, of_seed in test.items()}
+
+    def fraction_to(reached):
+        """Share of the words at which each strategy's mean curve first reaches the score."""
+        words = {name: found and found["mean_curve"] for name, found in reached.items()}
         return {name: None if count is None else count / total for name, count in words.items()}
 
+    targets = {"words_to_99pct": best and 0.99 * best, "words_to_beat_shallow": f1_shallow}
+    reached = {name: words_to(target) for name, target in targets.items()}
     aligned = curves.align(test) if test else None
     of_seed = {} if aligned is None else dict(zip(test, curves.areas(aligned), strict=True))
     areas = {name: {s: float(of_seed[name][i]) for i, s in enumerate(test[name])} for name in test}
@@ -115,8 +121,7 @@ def report(config, corpus, run: Run) -> None:
     headline = {
         "f1_full": f1_full,
         "f1_shallow_full": interval([f1_shallow]),
-        "words_to_99pct": fraction_to(best and 0.99 * best),
-        "words_to_beat_shallow": fraction_to(f1_shallow),
+        **{name: fraction_to(of) for name, of in reached.items()},
         "aubc": {name: interval(list(of.values())) for name, of in areas.items()},
         "aubc_minus_random": {
             name: paired([of[s] for s in random], [random[s] for s in random])
@@ -126,6 +131,7 @@ def report(config, corpus, run: Run) -> None:
     }
     more = {"synthetic": corpus.synthetic, "note": corpus.note, "words": total}
     more |= {"by_type": by_type(rows, corpus.types), "shallow": crf}
+    more |= {"chinese": chinese(corpus.train), "words_to": reached}
     more["sentence_length"] = ner_figure.lengths(rows)
     more["genres"] = ner_figure.genres(corpus, rows)
     if random:
@@ -134,6 +140,12 @@ def report(config, corpus, run: Run) -> None:
     write(test, run.directory / "curves.csv")
     ner_figure.draw(test, headline, more, config.data, run.directory)
     run.finish(headline, **more)
+
+
+def chinese(sentences) -> bool:
+    """Whether most words have Hanzi."""
+    first = [token[:1] for sentence in sentences for token in sentence.tokens]
+    return 2 * sum("\u4e00" <= character <= "\u9fff" for character in first) > len(first)
 
 
 def by_type(rows, types) -> dict:
@@ -149,29 +161,3 @@ def by_type(rows, types) -> dict:
         }
         for strategy, counts in totals.items()
     }
-
-
-def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
-    """The talk's claims: what is claimed, whether it was shown again (None: undecided), numbers."""
-    found, verdicts = summary["headline"], []
-    of = "made sentences: " if summary["synthetic"] else ""
-    for name, limit, text, target in (
-        ("words_to_99pct", 0.301, "99 % of the best deep model's F1", "f1_full"),
-        ("words_to_beat_shallow", 0.169, "the best shallow model's F1", "f1_shallow_full"),
-    ):
-        value = found[name].get("mnlp")
-        known = "mnlp" in found[name] and found[target] and found[target]["mean"] > 0
-        shown = "not reached" if value is None else f"{100 * value:.1f} % of the words"
-        verdict = value is not None and value <= limit if known else None
-        claim = f"MNLP reaches {text} with at most {100 * limit:.1f} % of the words"
-        verdicts.append((claim, verdict, of + (shown if known else "not measured")))
-    gain = found["aubc_minus_random"].get("mnlp")
-    low, high = gain["interval"] or (-np.inf, np.inf) if gain else (-np.inf, np.inf)
-    verdict = True if low > 0 else False if high < 0 else None
-    shown = "not measured"
-    if gain:
-        shown = (
-            f"area under the curve, MNLP less random: {gain['mean']:.3f} [{low:.3f}, {high:.3f}]"
-        )
-    verdicts.append(("MNLP beats random choice", verdict, of + shown))
-    return verdicts

@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 
-from experiments import rendering_figure
+from experiments import rendering_figure, verdicts
 from experiments.rendering_exact import KINDS
+from experiments.verdicts import Claim, effect
 from trinity_jax.algorithms import training
 from trinity_jax.algorithms.statistics import interval, paired, signed_rank
 from trinity_jax.compute.run import Run
@@ -12,6 +13,12 @@ from trinity_jax.data.augmentation import nrm, rendering
 
 BASE, FULL = "supervised", "full"
 SEEN = 256  # test images that are rendered, to be measured
+CLAIMS = {
+    "joint": "Predicting and rendering at once helps with few labels",
+    "full": "So it does with all terms of the authors' loss",
+    "reconstruction": "It is rendering that helps: reconstruction alone",
+}
+PAPER = "12.7 % error on CIFAR-10 with 4,000 labels, in the authors' log"
 
 
 def measure(model, prepare, state, objective, pixels, labels) -> dict:
@@ -91,20 +98,24 @@ def headline(records, main: int, seconds: dict, exact: dict) -> dict:
     }
 
 
-def claims(summary: dict) -> list[tuple[str, bool | None, str]]:
-    """The talk's claim: what is claimed, whether it was shown again (None: undecided), numbers."""
-    found, verdicts = summary["headline"], []
-    main = str(summary["config"]["labelled"][0])
-    for arm in ("joint", "full"):
-        gain = found["paired_gain"].get(arm, {}).get(main)
-        if gain and gain["interval"]:
-            low, high = gain["interval"]
-            verdict = True if low > 0 else False if high < 0 else None
-            before, after = (found["error"][name][main]["mean"] for name in (BASE, arm))
-            numbers = f"error {before:.1f} to {after:.1f} %: {gain['mean']:.1f} "
-            numbers += f"[{low:.1f}, {high:.1f}] points"
-            verdicts.append((f"{arm} model is better with {main} labels", verdict, numbers))
-    return verdicts
+def claims(summary: dict) -> list[Claim]:
+    """What the slide claims, and what the run says to it."""
+    found = summary["headline"]
+    made = []
+    for arm, text in CLAIMS.items():
+        measures = []
+        for labels, gain in sorted(found["paired_gain"].get(arm, {}).items(), key=_number):
+            before, after = (found["error"][name][labels]["mean"] for name in (BASE, arm))
+            measure = effect(f"{labels} labels", gain, "points of error less")
+            here = f"{measure.here} ({before:.1f} to {after:.1f} %)"
+            measures.append(measure._replace(here=here))
+        if measures:
+            made.append(Claim(text, measures, PAPER if arm == FULL else ""))
+    return made
+
+
+def _number(pair: tuple[str, dict]) -> int:
+    return int(pair[0])
 
 
 def report(config, images, rows, state, seconds, exact, run: Run) -> None:
@@ -117,6 +128,4 @@ def report(config, images, rows, state, seconds, exact, run: Run) -> None:
         chosen = jax.tree.map(lambda leaf: leaf[arms.index(wanted[0])], state)
         rendering_figure.sheet(config, images, chosen, wanted[0], run.directory)
     summary = run.finish(numbers)
-    for claim, verdict, told in claims(summary):
-        word = {True: "yes", False: "no", None: "undecided"}[verdict]
-        run.say(f"{claim}: {word} ({told})")
+    verdicts.say(run, summary, claims(summary))

@@ -1,49 +1,42 @@
 """Every experiment of the talk, one after the other, and one report of them all.
 
-    python -m experiments.talk          what a laptop can show, in minutes
-    python -m experiments.talk smoke    the same path, in two minutes
-    python -m experiments.talk paper    the papers' scale, for accelerators
-    python -m experiments.talk --also crowdsourcing=labelme:DIR ner_active_learning=iob2:DIR
+    python -m experiments.talk          laptop: up to six minutes each, half an hour on two cores
+    python -m experiments.talk smoke    only shows that the path works, in five minutes
+    python -m experiments.talk paper    the papers' scale: accelerators, days, and OntoNotes 5 and
+                                        Tiny ImageNet at hand (CIFAR-10 and MNIST are downloaded)
+    python -m experiments.talk --experiments crowdsourcing partial_feedback
+    python -m experiments.talk --also ner_active_learning=grammar:zh crowdsourcing=labelme:DIR
 
-report.html in the run's directory has the figures, the numbers, the commands that make them, and
-what was and was not shown again. Experiments that are finished are not run again.
+Each experiment is a process of its own, and has a directory of its own under --out (runs/talk),
+with what it said in a log beside it. report.html there lies beside the talk, slide by slide: the
+claim, the figure, our number and the paper's, whether it was shown again, and why. It is written
+anew after each experiment, of all that are finished there. If one fails the others still run, the
+report says why, and the exit status is 1. The same command goes on where it was interrupted.
 """
 
-import base64
+import contextlib
 import dataclasses
-import html
-import json
+import os
 import pathlib
-import shlex
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 
-from experiments import (
-    crowdsourcing_report,
-    generative_report,
-    ner_report,
-    partial_report,
-    rendering_report,
-)
+from experiments import talk_report
+from experiments.talk_report import Outcome
+from experiments.talk_slides import SLIDES
+from experiments.talk_tasks import DONE, FAILED, RUNNING, Task, watched
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Failure
 from trinity_jax.types import InputError, choose, lookup
 
-# What each experiment is called on the slides, and the module that turns its summary into claims.
-EXPERIMENTS = {
-    "ner_active_learning": ("Data, collection: a quarter of the words is enough", ner_report),
-    "partial_feedback": ("Data, collection: a third of the questions is enough", partial_report),
-    "crowdsourcing": ("Data, aggregation: labelling once is optimal", crowdsourcing_report),
-    "neural_rendering": ("Data, augmentation: predicting and rendering", rendering_report),
-    "generative_augmentation": ("Data, augmentation: adversaries or one model", generative_report),
-}
-VERDICTS = {True: "shown again", False: "not shown", None: "undecided"}
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-img { width: 100% } td, th { padding: .2rem .8rem; text-align: left; vertical-align: top }
-table { border-collapse: collapse } tr { border-bottom: 1px solid #ddd } pre { overflow-x: auto }
-.shown { color: #070 } .not { color: #a00 } .undecided { color: #860 }
-"""
+EXPERIMENTS = {slide.experiment: slide for slide in SLIDES if slide.experiment}
+# Children write lines, each at once, even where the terminal is said to like colours.
+PLAIN = {"PYTHONUNBUFFERED": "1", "FORCE_COLOR": "", "TTY_COMPATIBLE": "0"}
+PLAIN |= {"JAX_TRACEBACK_FILTERING": "off"}  # so that the last line is the error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,69 +54,139 @@ class Config:
             lookup(EXPERIMENTS, more.split("=")[0], "experiment of --also")
 
 
+PRESETS = dict.fromkeys(("smoke", "laptop", "paper"), Config())  # what they are, experiments know
+
+
 def work(preset: str, config: Config, options: program.Options) -> None:
-    """Runs each experiment in a process of its own, then writes the report."""
+    """Runs the experiments, and writes the report after each of them."""
     directory = pathlib.Path(options.out or "runs/talk").resolve()
-    sections = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {directory}: cannot write there ({error.strerror})") from error
+    tasks = tasks_of(config, directory)
+    report = directory / "report.html"
+    with watched(tasks) as tell:
+        for task in tasks:
+            run(task, preset, flags_of(options), tell)
+            whole = report.with_suffix(".part")
+            whole.write_text(talk_report.page(outcomes(tasks, preset, directory)))
+            whole.replace(report)
+    print(f"report: {report}")
+    if failed := [task.title for task in tasks if task.state == FAILED]:
+        raise Failure(f"{len(failed)} of {len(tasks)} failed ({', '.join(failed)}); see the report")
+
+
+def tasks_of(config: Config, directory: pathlib.Path) -> list[Task]:
+    """What was asked for; all, in the order of the slides, if nothing was."""
     asked = [(name, "") for name in choose(EXPERIMENTS, config.experiments, "experiment")]
     asked += [(name, source) for name, _, source in (more.partition("=") for more in config.also)]
-    for number, (name, source) in enumerate(asked):
-        out = directory / (f"{name}_{number}" if source else name)
-        data = ["--data", source] * bool(source)
-        words = [f"experiments.{name}", preset, *data, "--out", str(out)]
-        flags = [flag for flag in ("restart", "debug_nans") if getattr(options, flag)]
-        flags = ["--" + flag.replace("_", "-") for flag in flags]
-        print(f"== {name} {source}", flush=True)
-        status = subprocess.run([sys.executable, "-m", *words, *flags], check=False).returncode
-        if status:
-            raise Failure(f"{name} ended with status {status}; nothing it did is lost")
-        sections.append(section(name, out, f"python -m {shlex.join(words[:-2])}"))
-    report = directory / "report.html"
-    report.write_text(
-        f"<!doctype html><meta charset=utf-8><title>trinity_jax</title><style>{STYLE}</style>"
-        "<h1>Trinity of AI: data, algorithms, compute</h1>" + "\n".join(sections)
-    )
-    print(f"report: {report}")
+    place = lambda name, source: name + re.sub(r"\W+", "_", f"={source}" if source else "")
+    return [Task(name, source, directory / place(name, source)) for name, source in asked]
 
 
-def section(name: str, directory: pathlib.Path, command: str) -> str:
-    """One experiment's part of the report."""
-    title, module = EXPERIMENTS[name]
-    summary = json.loads((directory / "summary.json").read_text())
-    rows = "".join(
-        f'<tr><td>{html.escape(claim)}<td class="{VERDICTS[verdict].split()[0]}">'
-        f"{VERDICTS[verdict]}<td>{html.escape(numbers)}"
-        for claim, verdict, numbers in module.claims(summary)
-    )
-    picture = base64.b64encode((directory / "figure.svg").read_bytes()).decode()
-    sheets = "".join(
-        f'<img alt="{path.stem} of {name}" src="data:image/png;base64,'
-        f'{base64.b64encode(path.read_bytes()).decode()}">'
-        for path in (directory / "renderings.png", directory / "samples.png")
-        if path.exists()
-    )
-    facts = {
-        "command": command,
-        "data": summary["data"],
-        **({"note": summary["note"]} if summary.get("note") else {}),
-        "wall time, seconds": summary["seconds"],
-        "devices": summary["devices"],
-        "versions": summary["versions"],
-        "configuration": summary["config"],
-    }
-    told = "".join(
-        f"<tr><th>{name}<td>{html.escape(value if isinstance(value, str) else json.dumps(value))}"
-        for name, value in facts.items()
-    )
-    numbers = html.escape(json.dumps(summary["headline"], indent=1))
-    return (
-        f"<h2>{html.escape(title)}</h2><table><tr><th>claim<th>here<th>measured (95 % interval)"
-        f'{rows}</table><img alt="figure of {name}" src="data:image/svg+xml;base64,{picture}">'
-        f"{sheets}<table>{told}</table>"
-        f"<details><summary>all numbers</summary><pre>{numbers}</pre></details>"
-    )
+def flags_of(options: program.Options) -> list[str]:
+    """Flags that are passed on; what else there is to say is said to an experiment alone."""
+    flags = []
+    for field in dataclasses.fields(options):
+        flag, value = "--" + field.name.replace("_", "-"), getattr(options, field.name)
+        if value is True:
+            flags.append(flag)
+        elif field.name != "out" and value != field.default:
+            raise InputError(f"{flag} is for an experiment alone: python -m experiments.NAME")
+    return flags
+
+
+def run(task: Task, preset: str, flags: Sequence[str], tell: Callable[[Task], None]) -> None:
+    """Runs one experiment to its end, and passes on what would interrupt this process."""
+    data = ["--data", task.source] if task.source else []
+    words = [f"experiments.{task.name}", preset, *data, "--out", str(task.directory), *flags]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    # Ctrl-C on a terminal is for all of a group: alone in its own, the child hears of it once.
+    how = {"text": True, "errors": "replace", "process_group": 0, "env": {**os.environ, **PLAIN}}
+    task.state, task.began = RUNNING, time.monotonic()
+    tell(task)
+    child_of = lambda: subprocess.Popen([sys.executable, "-m", *words], **streams, **how)
+    with hold() as release, child_of() as child:
+        try:
+            release()
+            listen(task, child, tell)
+        except (KeyboardInterrupt, program.Terminated) as stop:
+            asked = isinstance(stop, KeyboardInterrupt)
+            child.send_signal(signal.SIGINT if asked else signal.SIGTERM)
+            try:
+                listen(task, child, tell)  # it may want to finish its round
+            except BaseException:
+                child.kill()
+                raise
+            raise
+    task.seconds = time.monotonic() - task.began
+    if child.returncode < 0:
+        task.said = f"{signal.Signals(-child.returncode).name} ended it after: {task.said}"
+    elif child.returncode and not task.said:
+        task.said = f"It ended with status {child.returncode} and said nothing."
+    task.state = FAILED if child.returncode else DONE
+    tell(task)
+
+
+@contextlib.contextmanager
+def hold() -> Iterator[Callable[[], None]]:
+    """Keeps what would interrupt until it is released: no child is started and then forgotten."""
+    came: list[int] = []
+    keep = lambda number, _: came.append(number)
+    before = {n: signal.signal(n, keep) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def release():
+        while before:
+            signal.signal(*before.popitem())
+        while came:
+            signal.raise_signal(came.pop())
+
+    try:
+        yield release
+    finally:
+        release()
+
+
+def listen(task: Task, child: subprocess.Popen, tell: Callable[[Task], None]) -> None:
+    """Keeps what the child says in its log until it ends."""
+    with open(task.directory.with_name(f"{task.directory.name}.log"), "a") as log:
+        for line in child.stdout or ():
+            log.write(line)
+            log.flush()
+            if line.strip():
+                task.said = line.strip()
+                tell(task)
+
+
+def outcomes(tasks: Sequence[Task], preset: str, directory: pathlib.Path) -> list[Outcome]:
+    """What was asked for and has ended, and what earlier talks left in the directory."""
+    asked = {task.directory for task in tasks}
+    places = {name: directory / name for name in EXPERIMENTS}
+    others = [Task(name, "", path) for name, path in places.items() if path not in asked]
+    found = []
+    for task in [*tasks, *others]:
+        if task.state == FAILED:
+            command = talk_report.command(task.name, preset, task.source)
+            found.append(Outcome(task.name, task.directory, command, None, task.said))
+        elif task.state == DONE:
+            found.append(talk_report.outcome(task.name, task.directory, task.source))
+        elif (task.directory / "summary.json").exists():
+            found.append(earlier(task, preset))
+    return found
+
+
+def earlier(task: Task, preset: str) -> Outcome:
+    """What another talk left; that of another version may not say what is asked of it now."""
+    try:
+        one = talk_report.outcome(task.name, task.directory, task.source)
+        talk_report.page([one])
+    except (KeyError, TypeError, ValueError):
+        command = talk_report.command(task.name, preset, task.source)
+        why = "Its directory has a result that cannot be read: run it again."
+        return Outcome(task.name, task.directory, command, None, why)
+    return one
 
 
 if __name__ == "__main__":
-    presets = {"smoke": Config(), "laptop": Config(), "paper": Config()}
-    program.guard("talk", presets, work, __doc__, sys.argv[1:])
+    program.guard("talk", PRESETS, work, str(__doc__), sys.argv[1:])

@@ -81,6 +81,13 @@ def test_claims_of_people():
     budget = {"mbem": {"paired": form(0.01, 0.0, 0.02)}, "clean": {"paired": form(0.1, 0.1, 0.1)}}
     budget["hard_vote"] = {"paired": form(0.02, 0.01, 0.03)}
     found = {"headline": {"labelme": accuracy, "labelme_budget": budget}}
-    verdicts = {claim: verdict for claim, verdict, _ in crowdsourcing_report.claims(found)}
-    assert list(verdicts.values()) == [True, None, True]
-    assert "hard vote" in next(iter(verdicts))
+    once, gain = crowdsourcing_report.claims(found)
+    assert {one.setting: one.verdict for one in once.measures} == {
+        "mbem, labels by people": "undecided",
+        "hard vote, labels by people": "shown",
+    }
+    assert once.verdict == "partly"
+    (one,) = gain.measures
+    assert "hard vote" in one.setting
+    assert one.here == "6.0 [4.0, 8.0] points"
+    assert gain.verdict == "shown"

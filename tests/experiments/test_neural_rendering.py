@@ -15,7 +15,13 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import few_labels, neural_rendering, rendering_exact, rendering_report, talk
+from experiments import (
+    few_labels,
+    neural_rendering,
+    rendering_exact,
+    rendering_report,
+    talk_report,
+)
 from experiments import rendering_figure as figure
 from trinity_jax.compute import program
 from trinity_jax.compute.run import Run
@@ -53,7 +59,8 @@ def once(out):
 def test_files(done):
     for name in ("figure.png", "renderings.png"):
         assert (done / name).stat().st_size > 20_000
-    assert 'alt="renderings of' in talk.section("neural_rendering", done, "python -m ...")
+    page = talk_report.page([talk_report.outcome("neural_rendering", done)])
+    assert page.count("data:image/png;base64,") == 1
     found = json.loads((done / "summary.json").read_text())["headline"]
     assert 0 < found["identity_max_error"] < 1e-3
     assert set(found["seconds_per_step"]) == set(ARMS)
@@ -147,7 +154,9 @@ def test_one_number_of_labels_is_drawn_by_steps(done, tmp_path, seeds):
     assert (tmp_path / "figure.png").stat().st_size > 20_000
     assert list(figure.by_round(mine, config)) == [2, 4]
     summary = {"headline": numbers, "config": {"labelled": [20]}}
-    assert len(rendering_report.claims(summary)) == (2 if seeds > 1 else 0)
+    verdicts = [claim.verdict for claim in rendering_report.claims(summary)]
+    assert len(verdicts) == 2
+    assert seeds > 1 or verdicts == ["undecided", "undecided"]
 
 
 @pytest.mark.parametrize(

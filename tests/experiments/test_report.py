@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import crowdsourcing, crowdsourcing_report, talk
+from experiments import crowdsourcing, crowdsourcing_report, talk_report
 from trinity_jax.compute.run import Run
 
 CONFIG = crowdsourcing.Config(
@@ -70,26 +70,29 @@ def test_the_second_way_of_matching_is_reported_too(finished):
 
 def test_claims_are_shown_again_or_not(finished):
     summary = json.loads((finished / "summary.json").read_text())
-    assert [verdict for _, verdict, _ in crowdsourcing_report.claims(summary)] == [True, True]
-    once = summary["headline"]["once_against_thrice"]["hammer_spammer"]["0.2"]
-    gain = summary["headline"]["gain_over_majority_points"]["hammer_spammer"]["0.2"]
+    verdicts = lambda: [claim.verdict for claim in crowdsourcing_report.claims(summary)]
+    found = summary["headline"]
+    assert verdicts() == ["shown", "shown"]
+    once = found["once_against_thrice"]["hammer_spammer"]["0.2"]
+    gain = found["gain_over_majority_points"]["hammer_spammer"]["0.2"]
     once.update(mean=0.1, interval=[0.05, 0.15])
     gain.update(mean=4.0, interval=[3.0, 6.0])
-    assert [verdict for _, verdict, _ in crowdsourcing_report.claims(summary)] == [False, False]
-    once.update(interval=[-0.1, 0.3])
-    gain.update(mean=6.0, interval=[4.0, 8.0])
-    assert [verdict for _, verdict, _ in crowdsourcing_report.claims(summary)] == [None, None]
+    assert verdicts() == ["not shown", "partly"]
+    once.update(mean=-0.1, interval=[-0.3, 0.1])
+    gain.update(mean=6.0, interval=[-1.0, 13.0])
+    assert verdicts() == ["undecided", "undecided"]
+    once.update(interval=[-0.3, -0.1])
+    found["best_redundancy"]["hammer_spammer"]["0.2"]["mbem"] = 5
+    claim, _ = crowdsourcing_report.claims(summary)
+    assert (claim.verdict, claim.measures[0].paper) == ("partly", "9.2 points")
+    assert "r = 5 has the lowest error" in claim.why
 
 
-def test_report_has_the_figure_and_escapes(copied):
-    path = copied / "summary.json"
-    summary = json.loads(path.read_text())
-    summary["data"] = "csv:<script>alert(1)</script>"
-    path.write_text(json.dumps(summary))
-    page = talk.section("crowdsourcing", copied, "python -m experiments.crowdsourcing smoke")
+def test_the_talk_has_the_figure(finished):
+    page = talk_report.page([talk_report.outcome("crowdsourcing", finished)])
     assert "data:image/svg+xml;base64," in page
-    assert "shown again" in page
-    assert "<script>" not in page
+    assert "10.0 [10.0, 10.0] points" in page  # error at r = 3 less that at r = 1
+    assert "20.0 [20.0, 20.0] points" in page
 
 
 def test_figures_are_the_same_bytes_again(copied):
