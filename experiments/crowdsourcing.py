@@ -1,6 +1,8 @@
 """Label once or label thrice? A fixed number of annotations, spread over few items or many.
 
-    python -m experiments.crowdsourcing                 digits, 10 seeds: 2 minutes on 2 cores
+    python -m experiments.crowdsourcing smoke           the same path, 2 seeds: 20 s on 2 cores
+    python -m experiments.crowdsourcing laptop          (or no word) digits, 10 seeds: 2 minutes
+    python -m experiments.crowdsourcing paper           CIFAR-10: GPUs, TPUs (2 cores: est. years)
     python -m experiments.crowdsourcing --data npz:DIR  your images, a small convolutional network
     python -m experiments.crowdsourcing --data csv:DIR  your annotators, accuracy of the labels only
 
@@ -38,27 +40,24 @@ MATCHES = {"steps": True, "epochs": False}  # whether more labels an item mean m
 class Config:
     """What the experiment varies; replicas are all combinations of the first eight."""
 
-    seeds: int = 10  # workers, their labels, the items bought and training are drawn anew for each
-    workers: tuple[str, ...] = ("hammer_spammer", "class_wise")  # models of the simulated workers
-    qualities: tuple[float, ...] = (0.2, 0.6)  # shares of hammers, or what the worker model takes
+    seeds: int = 10  # replicas with workers, labels, items bought and training drawn anew
+    # Models of the simulated workers: hammer_spammer, class_wise, one_coin, pair_flip, adversarial.
+    workers: tuple[str, ...] = ("hammer_spammer", "class_wise")
+    qualities: tuple[float, ...] = (0.2, 0.6)  # of workers, 0 to 1: the share of hammers, for one
     redundancies: tuple[int, ...] = (1, 3, 5, 7)  # labels an item
-    methods: tuple[str, ...] = ()  # what to compare (default: all there are for the data)
-    budget_match: tuple[str, ...] = tuple(
-        MATCHES
-    )  # what redundancies share; the first is the headline
-    data: str = (
-        "digits"  # digits, npz:DIR, idx:DIR, tfds:NAME; people labelled csv:DIR, labelme:DIR
-    )
+    methods: tuple[str, ...] = ()  # what to compare, by name; none: all there are for the data
+    budget_match: tuple[str, ...] = tuple(MATCHES)  # equal at all redundancies; first: headline
+    data: str = "digits"  # npz:DIR, idx:DIR, tfds:NAME; labelled by people: csv:, labelme:, tfds:
     prefix: str = ""  # which files, where an npz folder holds several data sets
     num_workers: int = 100  # simulated workers
-    budget: int = 0  # annotations in all (0: as many as there are training items)
-    network: str = ""  # softmax, mlp, convnet, resnet20 (default: mlp for digits, else convnet)
+    budget: int = 0  # annotations in all; 0: as many as there are training items
+    network: str = ""  # softmax, mlp, convnet, resnet20 ...; empty: mlp for digits, else convnet
     epochs: int = 10  # passes over the items in each training, at redundancy 1
     rounds: int = 2  # measurements and checkpoints in each training
     batch_size: int = 32  # items a step
     learning_rate: float = 0.05  # at the start, for Nesterov's momentum of 0.9
-    schedule: str = "linear_decay"  # how the learning rate falls: linear_decay or two_drops
-    weight_decay: float = 1e-3  # L2
+    schedule: str = "linear_decay"  # of the learning rate: constant, linear_decay or two_drops
+    weight_decay: float = 1e-3  # L2: coefficient of the weights in the gradient
     augment: bool = False  # shift and mirror the images in training
     updates: int = 2  # times MBEM estimates the workers from its model and trains again
     strength: float = 1.0  # pseudo-labels that draw MBEM's confusions to one coin a worker

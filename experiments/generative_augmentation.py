@@ -1,6 +1,8 @@
 """Do made images help to predict? Adversarial networks against one model that does both.
 
-    python -m experiments.generative_augmentation                digits, minutes
+    python -m experiments.generative_augmentation smoke     digits, 3 arms: a minute on 2 cores
+    python -m experiments.generative_augmentation laptop    (or no word) 10 arms: 6 minutes at most
+    python -m experiments.generative_augmentation paper     MNIST: GPUs, TPUs (2 cores: est. weeks)
     python -m experiments.generative_augmentation --data idx:DIR --layers mnist --labelled 100
 
 Every arm trains the same classifier on the same few labels, in as many steps and again in as much
@@ -40,30 +42,30 @@ BUDGETS = ("steps", "time")
 class Config:
     """What the experiment varies; replicas are arms times budgets times seeds."""
 
-    seeds: int = 5  # labels, the networks' start and training are drawn anew
-    arms: tuple[str, ...] = tuple(ARMS)
+    seeds: int = 5  # replicas with labels, networks' start and training drawn anew
+    arms: tuple[str, ...] = tuple(ARMS)  # what is learnt from, by name
     data: str = "digits"  # digits, npz:DIR, idx:DIR or tfds:NAME
     prefix: str = ""  # which files, where an npz folder holds several data sets
     target: str = "fine"  # which labels, where there are several: fine or coarse
-    labelled: tuple[int, ...] = (50,)  # of all classes
+    labelled: tuple[int, ...] = (50,)  # images with labels: one number
     evaluate: str = "test"  # or validation: a fifth of the training images, to choose settings
     layers: str = "small"  # small, medium, mnist or allconv13
-    mode: str = "authors"  # batches are normalised; or exact
+    mode: str = "authors"  # batches are normalised; or exact: nothing is
     inputs: str = "standard"  # images: standard, plain ([0, 1]) or norm (of one length)
     dropout: float = 0.0  # share of features left out after each pooling
     steps: int = 300  # of the joint model
     rounds: int = 6  # parts of the training after which is measured
-    batch_labelled: int = 50
-    batch_unlabelled: int = 64  # and of made images
+    batch_labelled: int = 50  # images with labels a step
+    batch_unlabelled: int = 64  # images without labels a step, and made images
     learning_rate: float = 1e-2  # of Adam, under half a cosine in each stage
-    schedule: str = "cosine"
-    weight_decay: float = 5e-4
-    clip: float = 0.0  # the gradient's norm (0: as it is)
+    schedule: str = "cosine"  # how the learning rate falls; there is no other
+    weight_decay: float = 5e-4  # L2: coefficient of the weights in the gradient
+    clip: float = 0.0  # the gradient's norm, at most; 0: as it is
     ramp: float = 0.5  # share of the training in which the entropy's weight rises
-    gan_rate: float = 2e-3  # of Adam, for generator and discriminator
+    gan_rate: float = 2e-3  # learning rate of Adam, for generator and discriminator
     held_out: int = 200  # training images that are never learnt from: where prediction points to
     samples: int = 400  # made images that a generator is judged by
-    judge_steps: int = 200  # of the classifiers that judge
+    judge_steps: int = 200  # steps of the classifiers that judge
 
     def __post_init__(self):
         few_labels.check(self)
@@ -140,12 +142,13 @@ def experiment(config: Config, run: Run) -> None:
     replica |= step_times.columns(len(rows), config.steps)
     measure = generative_report.measurer(config, images, held, run.each)
     sweep = Sweep(run, config.rounds, *make_round(config, images, measure), images[1:5], replica)
-    seconds = run.once("seconds_per_step", lambda: step_times.of_arms(sweep, rows))
+    seconds = run.once("seconds_per_step", lambda: step_times.of_arms(sweep, rows), "timing arms")
     sweep.replica["steps"] = replicas.spread(budgets(config, rows, seconds), run.mesh)
     for t, metrics in sweep:
         run.commit(t, sweep.state, run.measurements(rows, metrics))
     judge = lambda: generative_judges.judge(config, images, rows, sweep.state, run)
-    generative_report.report(config, images, seconds, run.once("judged", judge), run)
+    judged = run.once("judged", judge, "judging generators, by classifiers of their own")
+    generative_report.report(config, images, seconds, judged, run)
 
 
 def budgets(config: Config, rows, seconds) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Which sentences to annotate? Test F1 of a tagger against the words that were annotated for it.
 
-    python -m experiments.ner_active_learning                    synthetic sentences, minutes
+    python -m experiments.ner_active_learning smoke     the same path, 2 rounds: 40 s on 2 cores
+    python -m experiments.ner_active_learning laptop    (or no word) made sentences: 5 minutes
+    python -m experiments.ner_active_learning paper     OntoNotes: GPUs, TPUs (2 cores: est. months)
     python -m experiments.ner_active_learning --data iob2:DIR    your corpus: train, dev, test.iob2
 
 A tagger of names (characters and words by convolutions, tags by an LSTM) is trained on 1 % of the
@@ -35,29 +37,30 @@ STRATEGIES = querying.STRATEGIES | {ALL: querying.Strategy("random")}
 class Config:
     """What the experiment varies; replicas are all strategies times all seeds."""
 
-    seeds: int = 3  # the first sentences, the network's start and its training are drawn anew
+    seeds: int = 3  # replicas with first sentences, network's start and training drawn anew
+    # Who asks: random, least_confidence, mnlp, bald ...; all annotates everything at once.
     strategies: tuple[str, ...] = ("random", "least_confidence", "mnlp", ALL)
-    # What to read: grammar:en, grammar:zh, iob2:DIR, conll:DIR, ontonotes:DIR or tfds:NAME.
-    data: str = "grammar:en"
-    language: str = ""  # of ontonotes:DIR, where it has several
-    vectors: str = ""  # word vectors to start from: GloVe, word2vec, or npy and tsv (random)
+    data: str = "grammar:en"  # or grammar:zh, iob2:DIR, conll:DIR, ontonotes:DIR, tfds:NAME
+    language: str = ""  # of ontonotes:DIR, where it has several: english or chinese
+    vectors: str = ""  # file of word vectors to start from: GloVe, word2vec; empty: random ones
     start: str = "random"  # who asks in the first round, for all strategies: random or typiclust
+    # Shares of the words, 0 to 1, that are annotated after each round.
     fractions: tuple[float, ...] = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
-    rule: str = "until"  # what the budget means: until, under or fit
-    size: str = "laptop"  # of the network: laptop, hanzi or paper
-    decoder: str = "lstm"  # lstm, crf or softmax
-    incremental: bool = False  # go on from the last round's network (paper) or train a fresh one
+    rule: str = "until"  # the words are reached (until), not passed (under), or packed (fit)
+    size: str = "laptop"  # of the network: laptop, hanzi (room for characters) or paper
+    decoder: str = "lstm"  # of tags: lstm, crf or softmax
+    incremental: bool = False  # go on from the last round's network (paper), not a fresh one
     optimiser: str = "adam"  # adam, or sgd at a constant rate (paper)
-    learning_rate: float = 2e-3
+    learning_rate: float = 2e-3  # at its highest; adam's rises first, and falls to 0, in each round
     batch_size: int = 16  # sentences a step
-    epochs: int = 12  # passes over what is annotated, each round; `all` has one round
-    min_steps: int = 400  # fewer steps are never taken in a round
+    epochs: int = 12  # passes over what is annotated, each round; all has one round
+    min_steps: int = 400  # steps of a round, at least
     unknown: float = 0.1  # share of words replaced by the unknown one in training
-    dropout: float = 0.4  # of units, in training and in Monte-Carlo passes
-    min_count: int = 1  # rarer words of the pool are unknown
-    max_chars: int = 20  # of a word, with two marks
+    dropout: float = 0.4  # share of units, in training and in Monte-Carlo passes
+    min_count: int = 1  # words of the pool that are rarer are unknown
+    max_chars: int = 20  # characters of a word that are kept, with two marks
     passes: int = 10  # Monte-Carlo passes of bald
-    num_widths: int = 4  # that sentences are padded to
+    num_widths: int = 4  # lengths, in words, that sentences are padded to
     shallow_seeds: int = 1  # seeds whose random and mnlp sentences a feature-based CRF learns too
 
     def __post_init__(self):

@@ -1,13 +1,15 @@
 """One network that predicts upwards and renders downwards: does rendering help with few labels?
 
-    python -m experiments.neural_rendering                  digits, minutes
+    python -m experiments.neural_rendering smoke     digits, 3 arms: 40 s on 2 cores
+    python -m experiments.neural_rendering laptop    (or no word) 13 arms: 6 minutes at most there
+    python -m experiments.neural_rendering exact     nothing is normalised: 6 minutes at most there
+    paper, paper_mnist, paper_svhn, paper_cifar100   GPUs, TPUs (2 cores: est. weeks to years)
     python -m experiments.neural_rendering --data idx:DIR --layers mnist --labelled 100 --steps 3000
     python -m experiments.neural_rendering --evaluate validation   to choose settings: never on test
 
 Every arm sees the same few labels, all images without labels, and as many steps; arms differ in
 which terms of the loss they have. The last step's network is what counts.
-N. Ho, T. Nguyen, A. Patel, A. Anandkumar, M. I. Jordan, R. G. Baraniuk. Neural rendering model:
-joint generation and prediction for semi-supervised learning. arXiv 1811.02657v1
+Ho, Nguyen, Patel, Anandkumar, Jordan, Baraniuk. Neural rendering model. arXiv 1811.02657v1
 """
 
 import dataclasses
@@ -49,34 +51,34 @@ CURVE = ("supervised", "entropy", "reconstruction", "joint")  # at every number 
 class Config:
     """What the experiment varies; replicas are arms times numbers of labels times seeds."""
 
-    seeds: int = 4  # labels, the network's start and training are drawn anew
-    arms: tuple[str, ...] = tuple(ARMS)
+    seeds: int = 4  # replicas with labels, network's start and training drawn anew
+    arms: tuple[str, ...] = tuple(ARMS)  # what is learnt, by name: terms of the full loss
     data: str = "digits"  # digits, npz:DIR, idx:DIR or tfds:NAME
     prefix: str = ""  # which files, where an npz folder holds several data sets
     target: str = "fine"  # which labels, where there are several: fine or coarse
-    labelled: tuple[int, ...] = (50, 20, 100)  # of all classes; ablations only at the first
+    labelled: tuple[int, ...] = (50, 20, 100)  # images with labels; ablations only at the first
     evaluate: str = "test"  # or validation: a fifth of the training images, to choose settings
     layers: str = "small"  # small, medium (a sixth of mnist's work), mnist or allconv13
     mode: str = "authors"  # batches are normalised; or exact: nothing is, every identity holds
     inputs: str = "standard"  # images: standard, plain ([0, 1]) or norm (of one length, for exact)
-    augment: str = "none"  # none, shift (and mirror), shift_only or crop
+    augment: str = "none"  # images in training: none, shift (and mirror), shift_only or crop
     dropout: float = 0.0  # share of features left out after each pooling
-    reconstruction: float = 0.5  # weights of the full loss
-    entropy: float = 0.5
-    moments: float = 0.5
-    paths: float = 1.0
+    reconstruction: float = 0.5  # weight, in the full loss, of rendering the image
+    entropy: float = 0.5  # weight of sure predictions
+    moments: float = 0.5  # weight of matching means and variances, up and down
+    paths: float = 1.0  # weight of path normalisation
     ramp: float = 0.5  # share of the training in which the entropy's weight rises
-    negative: float = 0.0  # the authors' without normalisation
-    steps: int = 300
+    negative: float = 0.0  # weight of not rendering below 0; the authors' without normalisation
+    steps: int = 300  # steps of the training
     exact_steps: int = 300  # of another model, in mode exact, whose identities are looked at
     rounds: int = 5  # parts of the training after which is measured
-    batch_labelled: int = 50
-    batch_unlabelled: int = 64
-    learning_rate: float = 1e-2  # of Adam
+    batch_labelled: int = 50  # images with labels a step
+    batch_unlabelled: int = 64  # images without labels a step
+    learning_rate: float = 1e-2  # of Adam, at the start
     schedule: str = "cosine"  # how it falls; or authors: Adam, then descent
-    descent_rate: float = 0.15  # of the authors' descent
-    weight_decay: float = 5e-4
-    clip: float = 0.0  # the gradient's norm (0: as it is)
+    descent_rate: float = 0.15  # learning rate of the authors' descent
+    weight_decay: float = 5e-4  # L2: coefficient of the weights in the gradient
+    clip: float = 0.0  # the gradient's norm, at most; 0: as it is
 
     def __post_init__(self):
         few_labels.check(self)
@@ -185,12 +187,12 @@ def experiment(config: Config, run: Run) -> None:
     init, _, advance = make_round(config, images, run.each)
     rows, replica = few_labels.grid(config, CURVE)
     replica |= step_times.columns(len(rows), config.steps)
-    data = images[1:5]
-    sweep = Sweep(run, config.rounds, init, advance, data, replica)
-    seconds = run.once("seconds_per_step", lambda: step_times.of_arms(sweep, rows))
+    sweep = Sweep(run, config.rounds, init, advance, images[1:5], replica)
+    seconds = run.once("seconds_per_step", lambda: step_times.of_arms(sweep, rows), "timing arms")
     for t, metrics in sweep:
         run.commit(t, sweep.state, run.measurements(rows, metrics))
-    exact = run.once("exact", lambda: rendering_exact.look(config, make_round, images, data))
+    look = lambda: rendering_exact.look(config, make_round, images, images[1:5])
+    exact = run.once("exact", look, "training a model in mode exact, to look at its identities")
     rendering_report.report(config, images, rows, hosts.fetch(sweep.state), seconds, exact, run)
 
 

@@ -1,6 +1,8 @@
 """Which yes-or-no questions to ask about images? Accuracy of a network against questions asked.
 
-    python -m experiments.partial_feedback                     digits, minutes
+    python -m experiments.partial_feedback smoke     the same path, 3 rounds: 20 s on 2 cores
+    python -m experiments.partial_feedback laptop    (or no word) digits, 20 rounds: half a minute
+    python -m experiments.partial_feedback paper     Tiny ImageNet: GPUs, TPUs (2 cores: est. years)
     python -m experiments.partial_feedback --data npz:DIR --prefix cifar100 --hierarchy cifar100
     python -m experiments.partial_feedback --costs             what it costs to label all at random
     python -m experiments.partial_feedback --oracle ask --methods alpf_erc --seeds 1 --out DIR
@@ -33,34 +35,35 @@ from trinity_jax.types import Params
 class Config:
     """What the experiment varies; replicas are all methods times all seeds."""
 
-    seeds: int = 5  # images labelled beforehand, the network's start and training are drawn anew
+    seeds: int = 5  # replicas with images labelled beforehand, start and training drawn anew
+    # Who asks what: uniform, al_* (images), aq_* (questions), alpf_* (both), random_partial.
     methods: tuple[str, ...] = ("uniform", "al_me", "aq_erc", "alpf_erc", "alpf_edc", "alpf_eig")
     data: str = "digits"  # digits, npz:DIR, idx:DIR, tinyimagenet:DIR or tfds:NAME
     prefix: str = ""  # which files, where an npz folder holds several data sets
     target: str = "fine"  # which labels, where there are several: fine or coarse
-    image_size: int = 0  # reduce tinyimagenet to so many pixels a side (0: as they are)
-    train_size: int = 0  # the first images of each class, so many in all (0: all there are)
+    image_size: int = 0  # reduce tinyimagenet to so many pixels a side; 0: as they are
+    train_size: int = 0  # the first images of each class, so many in all; 0: all there are
     # digits, cifar10, cifar100, tinyimagenet, FILE.json, FILE.csv, wordnet:DIR, wordnet-first:DIR,
-    # or learned: from what a network mixes up (default: that of the data, if it is known)
+    # or learned: from what a network mixes up; empty: that of the data, if it is known.
     hierarchy: str = ""
     prelabelled: float = 0.05  # share of the images whose labels are known at first, for nothing
     round_share: float = 0.05  # questions a round, as a share of what random labelling takes in all
     rounds: int = 20  # rounds of questions
-    cap: int = 0  # questions about an image in a round (0: any number)
-    leaf_cost: float = 1.0  # of a question about a single class; others cost 1
-    error_no: float = 0.0  # how often the oracle says no to a true question
-    error_yes: float = 0.0  # and yes to a false one
+    cap: int = 0  # questions about an image in a round, at most; 0: any number
+    leaf_cost: float = 1.0  # cost of a question about a single class; others cost 1
+    error_no: float = 0.0  # how often the oracle says no to a true question, 0 to 0.49
+    error_yes: float = 0.0  # how often it says yes to a false one, 0 to 0.49
     loss: str = "cc"  # what is learnt from a set of classes: cc (paper), rc or proden
-    pseudo: float = 0.0  # take the network's favourite of a set for true from this probability on
+    pseudo: float = 0.0  # probability from which the favourite of a set is taken for true; 0: never
     calibrate: float = 0.0  # share of images never trained on: labelled, they fit a temperature
-    warm: bool = False  # go on from the last round's network, or train a fresh one (paper)
-    network: str = ""  # convnet, resnet18 ... (default: mlp for digits, else convnet_bn)
+    warm: bool = False  # go on from the last round's network, not a fresh one (paper: fresh)
+    network: str = ""  # convnet, resnet18 ...; empty: mlp for digits, else convnet_bn
     epochs: int = 60  # passes over what is at least partly labelled, each round
-    learning_rate: float = 2e-3  # of Adam
+    learning_rate: float = 2e-3  # of Adam, at the start of a round
     schedule: str = "linear_decay"  # how it falls: constant (paper), linear_decay or two_drops
     batch_size: int = 32  # images a step
-    augment: str = "none"  # images in training: none, shift or crop; both mirror
-    oracle: str = "simulated"  # who answers: simulated, or ask, a person
+    augment: str = "none"  # images in training: none, shift_only, or shift and crop, which mirror
+    oracle: str = "simulated"  # who answers: simulated, or ask: you, at the terminal
 
     def __post_init__(self):
         partial_data.check(self)
