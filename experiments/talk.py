@@ -43,8 +43,10 @@ PLAIN |= {"JAX_TRACEBACK_FILTERING": "off"}  # so that the last line is the erro
 class Config:
     """What to run; every experiment has a command of its own with more to vary."""
 
-    experiments: tuple[str, ...] = ()  # which (default: all)
-    also: tuple[str, ...] = ()  # further data for an experiment, as EXPERIMENT=SOURCE
+    experiments: tuple[str, ...] = ()
+    """Those to run, by name (all of them)."""
+    also: tuple[str, ...] = ()
+    """Further data for an experiment, as EXPERIMENT=SOURCE; it runs once more, on them."""
 
     def __post_init__(self):
         choose(EXPERIMENTS, self.experiments, "experiment")
