@@ -92,13 +92,13 @@ def test_an_interrupted_command_leaves_nothing(files, tmp_path, capsys, monkeypa
     assert not list((tmp_path / "sets").iterdir())
 
 
-def test_a_killed_command_leaves_no_set_and_can_be_given_again(tmp_path):
+def test_a_killed_command_leaves_no_set_and_can_be_given_again(files, tmp_path):
     root = tmp_path / "sets"
-    command = [sys.executable, "-m", "trinity_jax.prepare", "grammar:en", "--name", "mine"]
+    command = [sys.executable, "-m", "trinity_jax.prepare", f"iob2:{files}", "--name", "mine"]
     how = {"env": os.environ | {"TFDS_DATA_DIR": str(root)}, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, **how)
     deadline = time.monotonic() + 60
-    while not list(root.glob(".mine-*/mine/*/*")) and time.monotonic() < deadline:
+    while not list(root.glob(".mine-*")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     assert process.communicate(timeout=60)[1] == b""

@@ -138,8 +138,10 @@ def test_images_equal_their_files(root, folder, channels):
         sources.images("tfds:my_images", target="other")
 
 
-def test_real_files(root, real_data):
-    names = real_data("ner", "wnut17"), real_data("crowd", "rte"), real_data("images")
+def test_real_files(root, real_data, folder):
+    posts = real_data("ner", "wnut17", "dev.iob2").read_bytes()
+    posts = folder({f"{part}.iob2": posts for part in ("train", "dev", "test")})
+    names = posts, real_data("crowd", "rte"), real_data("images")
     readers = sources.sentences, sources.crowd, sources.images
     for read, kind, path in zip(readers, ("iob2", "csv", "npz"), names, strict=True):
         how = {"prefix": "cifar10"} if kind == "npz" else {}
@@ -186,11 +188,12 @@ def test_names_of_classes_that_tfds_would_change(root, folder):
 
 def test_a_set_is_replaced_only_if_asked(root, folder):
     preparing.prepare(f"csv:{folder(CROWD)}", "mine")
+    other = f"iob2:{folder(CORPUS, 'others')}"
     with pytest.raises(InputError, match=r"mine/1.0.0: expected no set, found one; --overwrite"):
-        preparing.prepare("grammar:en", "mine")
+        preparing.prepare(other, "mine")
     assert len(sources.crowd("tfds:mine").items) == 3
-    preparing.prepare("grammar:en", "mine", overwrite=True)
-    assert sources.sentences("tfds:mine").synthetic
+    preparing.prepare(other, "mine", overwrite=True)
+    assert len(sources.sentences("tfds:mine").train) == 2
     assert [path.name for path in root.iterdir()] == ["mine"]
 
 

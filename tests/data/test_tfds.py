@@ -137,10 +137,10 @@ class Without:
 sys.meta_path[:] = map(Without, sys.meta_path)
 from trinity_jax.data import preparing, sources, streaming
 assert "tensorflow_datasets" not in sys.modules
-root = sys.argv[1]
+root, corpus = sys.argv[1:]
 print(preparing.prepare("digits", "my_digits", root).counts)
-print(preparing.prepare("grammar:en", "my_grammar", root).counts)
-assert sources.sentences("tfds:my_grammar") == sources.sentences("grammar:en")
+print(preparing.prepare(corpus, "my_corpus", root).counts)
+assert sources.sentences("tfds:my_corpus") == sources.sentences(corpus)
 read, again = sources.images("digits"), sources.images("tfds:my_digits")
 assert all((one == other).all() for one, other in zip(read[1:5], again[1:5]))
 print(len(sources.images("tfds:mnist").train_labels))
@@ -154,12 +154,14 @@ assert not any(name.partition(".")[0] == "tensorflow" for name in sys.modules)
 def test_importing_making_and_reading_need_no_tensorflow(own, tmp_path, monkeypatch):
     own("mnist")
     own("conll2003")
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(tmp_path)]
+    for part in ("train", "dev", "test"):
+        (tmp_path / f"{part}.iob2").write_text("Ann\tB-PER\n")
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(tmp_path), f"iob2:{tmp_path}"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [
         "{'train': 1437, 'test': 360}",
-        "{'train': 2000, 'dev': 400, 'test': 600}",
+        "{'train': 1, 'dev': 1, 'test': 1}",
         "7",
         "2",
         "[0, 1, 2, 3, 4, 5, 6]",
