@@ -31,6 +31,8 @@ def records(rows, metrics, length: np.ndarray) -> list[dict]:
                 "loss": float(metrics["loss"][i]),
                 "dev": metrics["dev"][i].tolist(),  # right, found and true spans by type
                 "test": metrics["test"][i].tolist(),
+                "dev_f1": f1(metrics["dev"][i]),
+                "f1": f1(metrics["test"][i]),
             }
         )
     return made
