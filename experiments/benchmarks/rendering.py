@@ -1,6 +1,6 @@
 """How fast the rendering model learns, up and down, beside the same graph in PyTorch.
 
-    python -m experiments.benchmarks.rendering [--networks small] [--steps 20] [--repeats 3]
+    python -m experiments.benchmarks.rendering [--networks small] [--repeats 3]   minutes
 
 Steps of Adam by the loop of `experiments.neural_rendering`, as one replica or one a core; PyTorch
 eager (see `torch_rendering`) with one thread, with all, or as one process a core. First both have
@@ -22,11 +22,10 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from experiments import few_labels, neural_rendering
 from experiments.benchmarks.convolution import seconds
-from trinity_jax.compute import mesh, replicas
+from trinity_jax.compute import mesh, program, replicas
 from trinity_jax.data import sources
 from trinity_jax.data.augmentation import normalisation, nrm, rendering
 
@@ -37,11 +36,12 @@ IMAGES, LABELLED, LABELS, TOLERANCE = 2000, 100, 10, 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    networks: tuple[Literal["small", "medium", "mnist"], ...] = ("small", "medium")
+    networks: tuple[Literal["small", "medium", "mnist"], ...] = ("small", "medium")  # by name
+    # Terms of the loss, by name.
     arms: tuple[Literal["supervised", "joint", "full"], ...] = ("supervised", "joint", "full")
-    steps: int = 20  # of medium in a measurement; of small ten times as many
-    repeats: int = 3
-    out: pathlib.Path | None = None  # also write the seconds there, as JSON, first calls first
+    steps: int = 20  # steps of medium in a measurement; of small ten times as many
+    repeats: int = 3  # measurements of each program
+    out: pathlib.Path | None = None  # file for the seconds as JSON, first calls first
 
 
 def problem(config, network):
@@ -197,4 +197,4 @@ def main(config: Config):
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    program.script("benchmarks.rendering", Config, main, str(__doc__))
