@@ -64,7 +64,8 @@ def ask(t: int, config, found, data, state, run) -> list | None:
     learner = training.State(state.params, state.stats, ())
     logits = jax.jit(lambda learner: training.predict(recipe, learner, data[0]))(learner)
     log_probs, known = jax.nn.log_softmax(logits), np.array(state.known)
-    answers = [(a["item"], a["question"], a["yes"]) for a in run.answers() if a["round"] == t]
+    kept = run.answers(round=int, item=int, question=int, yes=bool)
+    answers = [(a["item"], a["question"], a["yes"]) for a in kept if a["round"] == t]
     for item, question, yes in answers:
         known[item] &= _bits(covers[question] == yes)
     value, question = map(np.asarray, best(log_probs, known))

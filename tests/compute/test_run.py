@@ -148,7 +148,7 @@ def test_lines_that_a_kill_cut_short_are_left_out(finished, tmp_path):
 def test_a_damaged_record_is_named(copy):
     lines = text(copy).splitlines(keepends=True)
     (copy / "records.jsonl").write_text("".join([*lines[:4], "\0" + lines[4][1:], *lines[5:]]))
-    with pytest.raises(Failure, match=r"records.jsonl, line 5 is damaged.*--restart"):
+    with pytest.raises(InputError, match=r"records.jsonl, line 5 is damaged.*--restart"):
         go(copy)
 
 

@@ -25,6 +25,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from trinity_jax.compute.signals import held_back
+from trinity_jax.types import InputError
 
 FILES = "files.json"  # in the folder of a step: digests of the files beside it
 
@@ -48,13 +49,20 @@ def digests(tree: Any) -> dict[str, str]:
 
 
 def _file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of each file of a step, by its path in the step's folder."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-        if not path.name.startswith(FILES)
-    }
+    """sha256 of each file of a step, by its path in the step's folder.
+
+    Raises:
+      ValueError: something is neither file nor folder, as a pipe, which might never end.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() or path.name.startswith(FILES):
+            continue
+        if not path.is_file():
+            raise ValueError(f"{path.relative_to(folder)} is no file")
+        with open(path, "rb") as file:
+            found[str(path.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 @contextlib.contextmanager
@@ -89,10 +97,18 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, say: Callable[[str], None] = lambda sentence: None):
-        """Opens or makes `directory`; `say` is told about steps that are passed over."""
+        """Opens or makes `directory`; `say` is told about steps that are passed over.
+
+        Raises:
+          InputError: what is called like a step in it is no folder.
+          OSError: it is none itself.
+        """
         self._say = say
-        self._directory = Path(directory).resolve()
+        self._directory = Path(os.path.realpath(directory))
         self._directory.mkdir(parents=True, exist_ok=True)
+        for path in self._directory.iterdir():  # Orbax would list it, and could not delete it
+            if path.name.isdecimal() and (path.is_symlink() or not path.is_dir()):
+                raise InputError(f"{path}: expected the folder of a step; begin anew with --restart")
         several = jax.process_count() > 1  # of which one has the disk
         alone = {"active_processes": {0}, "barrier_sync_key_prefix": "disk"} if several else {}
         options = ocp.CheckpointManagerOptions(
@@ -146,8 +162,11 @@ class Checkpoints:
     def _check_files(self, step: int) -> None:
         """Raises `ValueError` where a file of a step is not what was written."""
         folder = self._directory / str(step)
-        if (folder / FILES).exists():  # a kill may have come between the step and its digests
-            written, found = json.loads((folder / FILES).read_text()), _file_digests(folder)
+        found = _file_digests(folder)
+        if os.path.lexists(folder / FILES):  # or a kill came between the step and its digests
+            if not (folder / FILES).is_file():
+                raise ValueError(f"{FILES} is no file")
+            written = json.loads((folder / FILES).read_text())
             for name in sorted(written.keys() | found.keys()):
                 if written.get(name) != found.get(name):
                     raise ValueError(f"{name} has changed")

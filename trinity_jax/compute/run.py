@@ -70,6 +70,7 @@ OURS = (
     "checkpoints",
     scalars.FOLDER,
 )
+TIMED = {"phase": str, "seconds": (int, float)}
 LOGS = ("records.jsonl", "timings.jsonl", "once.jsonl", "answers.jsonl")  # a line is kept or not
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -111,7 +112,8 @@ class Run:
         """
         self.mesh, self._in_turn = mesh or meshes.make(), in_turn
         self._scratch = None if hosts.first() else tempfile.TemporaryDirectory()
-        self.directory = Path(self._scratch.name if self._scratch else directory).resolve()
+        where = self._scratch.name if self._scratch else directory
+        self.directory = Path(os.path.realpath(where))  # resolve() would raise in a ring of links
         self.name, self.preset = name, preset
         self.config: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
         self._console = Console(highlight=False, soft_wrap=True)
@@ -126,18 +128,18 @@ class Run:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = lock = open(self.directory / "run.lock", "a+")  # noqa: SIM115
+            try:
+                self._claim(lock, restart)
+                self._events = scalars.Events(self.directory) if tensorboard else None
+                self._checkpoints = Checkpoints(self.directory / "checkpoints", self.say)
+            except BaseException:
+                lock.close()
+                raise
         except OSError as error:
-            why = f"cannot write there ({error.strerror})"
-            raise InputError(f"--out {self.directory}: {why}") from error
-        try:
-            self._claim(lock, restart)
-            self._events = scalars.Events(self.directory) if tensorboard else None
-            self._checkpoints = Checkpoints(self.directory / "checkpoints", self.say)
-        except BaseException:
-            lock.close()
-            raise
-        logs = [self.directory / name for name in LOGS]
-        return {path.name: path.read_text() for path in logs if path.exists()}
+            why = f"cannot write there ({error.strerror or error})"
+            raise InputError(f"--out {error.filename or self.directory}: {why}") from error
+        paths = [self.directory / name for name in LOGS]
+        return {path.name: logs.read(path) for path in paths if path.exists()}
 
     def _claim(self, lock: TextIO, restart: bool) -> None:
         try:
@@ -152,7 +154,8 @@ class Run:
         if restart:
             for name in OURS:
                 path = self.directory / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                is_folder = path.is_dir() and not path.is_symlink()
+                shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
         asked = {"experiment": self.name, "config": self.config}
         path = self.directory / "config.json"
         begun = [*self.directory.glob("records.jsonl"), *self.directory.glob("checkpoints/*")]
@@ -165,9 +168,11 @@ class Run:
 
     def _compare(self, path: Path, asked: Mapping[str, Any]) -> None:
         try:
-            held = json.loads(path.read_text())
-            experiment, config = held["experiment"], held["config"]
-        except (ValueError, KeyError, TypeError) as error:
+            held = json.loads(logs.read(path))
+            experiment, config = held["experiment"], dict(held["config"])
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is not a run's configuration; use --restart") from error
         if experiment != self.name:
             raise InputError(f"--out {self.directory} holds a run of {experiment}, not {self.name}")
@@ -242,7 +247,7 @@ class Run:
             start, state = self._restore(init)
             path = self.directory / "records.jsonl"
             if path.exists():
-                kept = [json.dumps(row) + "\n" for row in logs.rows(path) if row["round"] < start]
+                kept = [json.dumps(row) + "\n" for row in self.records() if row["round"] < start]
                 logs.replace(path, "".join(kept))
         if self._events:
             self._events.add(self.records())
@@ -336,7 +341,7 @@ class Run:
           announce: what to tell the person watching, if it is to be measured.
         """
         path = self.directory / "once.jsonl"
-        kept = {row["name"]: row["value"] for row in logs.rows(path)}
+        kept = {row["name"]: row["value"] for row in logs.rows(path, name=str, value=object)}
         if name not in kept:
             if announce:
                 self.say(announce)
@@ -349,13 +354,13 @@ class Run:
         """Writes down what a person answered; it is on the disk when this returns."""
         logs.append(self.directory / "answers.jsonl", [answer])
 
-    def answers(self) -> list[dict[str, Any]]:
-        """Every answer kept."""
-        return logs.rows(self.directory / "answers.jsonl")
+    def answers(self, **kinds: type) -> list[dict[str, Any]]:
+        """Every answer kept; `kinds` are types of the fields that it must have."""
+        return logs.rows(self.directory / "answers.jsonl", **kinds)
 
     def records(self) -> list[dict[str, Any]]:
         """Every measurement committed."""
-        return logs.rows(self.directory / "records.jsonl")
+        return logs.rows(self.directory / "records.jsonl", round=int)
 
     def finish(
         self, headline: Mapping[str, Any], picture: str = "figure.png", **more: Any
@@ -368,7 +373,7 @@ class Run:
           more: further entries beside it.
         """
         seconds: dict[str, float] = {}
-        for row in logs.rows(self.directory / "timings.jsonl"):
+        for row in logs.rows(self.directory / "timings.jsonl", **TIMED):
             seconds[row["phase"]] = round(seconds.get(row["phase"], 0) + row["seconds"], 3)
         summary = {
             "experiment": self.name,

@@ -1,5 +1,7 @@
 """Questions from hierarchies: any directed acyclic graph, its costs, and what is refused."""
 
+import time
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -55,6 +57,16 @@ def test_a_label_above_others_is_asked_both_ways():
 def test_what_is_wrong_is_named(labels, parents, sentence):
     with pytest.raises(InputError, match=sentence):
         hierarchy.questions(labels, parents)
+
+
+def test_a_long_chain_takes_no_long_time():
+    """By the square of its length it would be minutes."""
+    parents = {f"n{n}": [f"n{n + 1}"] for n in range(20_000)} | {"a": ["n0"], "b": []}
+    began = time.process_time()
+    asked = hierarchy.questions(["a", "b"], parents)
+    assert time.process_time() - began < 5
+    assert asked.covers.tolist() == [[True, False], [False, True]]
+    assert len(asked.aliases[0]) == 20_001
 
 
 def test_labels_that_nothing_tells_apart():

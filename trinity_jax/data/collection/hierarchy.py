@@ -9,6 +9,7 @@ P. Hu, Z. C. Lipton, A. Anandkumar, D. Ramanan. Active learning with partial fee
 Whatever is here runs once, on the host, in NumPy.
 """
 
+import collections
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -54,8 +55,9 @@ def questions(labels: Sequence[str], parents: Parents) -> Questions:
         hierarchy has a cycle, which is named; or a node without children is not a label.
     """
     labels = list(labels)
-    if twice := next((name for name in labels if labels.count(name) > 1), None):
-        raise InputError(f"expected labels that are different, found {twice!r} twice")
+    twice = [name for name, count in collections.Counter(labels).items() if count > 1]
+    if twice:
+        raise InputError(f"expected labels that are different, found {twice[0]!r} twice")
     nodes = _above(labels, parents)
     if strange := sorted(set(parents) - nodes.keys() - set(labels)):
         raise InputError(f"expected every node to be above a label, found {strange[0]!r}")
@@ -80,19 +82,21 @@ def _above(labels: Sequence[str], parents: Parents) -> dict[str, set[int]]:
         if label not in parents:
             near = ", ".join(sorted(parents)[:5])
             raise InputError(f"label {label!r} is not in the hierarchy, which begins with {near}")
-        path, done = [label], set()
+        path, on_path, done = [label], {label}, set()
         ways = [iter(parents[label])]
         while ways:
             node = next(ways[-1], None)
             if node is None:
                 ways.pop()
+                on_path.remove(path[-1])
                 done.add(path.pop())
-            elif node in path:
+            elif node in on_path:
                 cycle = " > ".join([node, *reversed(path[path.index(node) :])])
                 raise InputError(f"expected a hierarchy without cycles, found {cycle}")
             elif node not in done:
                 below.setdefault(node, set()).add(number)
                 path.append(node)
+                on_path.add(node)
                 ways.append(iter(parents.get(node, ())))
     for number, label in enumerate(labels):
         if label in below:
