@@ -31,6 +31,7 @@ ONLY_IN = {
     "flax": ("algorithms/networks.py", "algorithms/encoder.py", "algorithms/tagger.py"),
     "tensorflow_datasets": ("data/_tfds",),
     "grain": ("data/streaming.py",),
+    "tensorboard": ("compute/scalars.py",),
     "orbax": ("compute/checkpoint.py",),
     "tyro": ("compute/program.py", "aggregate/command.py", "prepare.py"),
     "pyarrow": ("data/_parquet.py", "aggregate/files.py"),
