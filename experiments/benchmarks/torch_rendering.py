@@ -6,8 +6,6 @@ positions; terms without weight are left out, with all that only they need. Chan
 which is faster here, and Adam is fused.
 """
 
-import math
-
 import jax
 import numpy as np
 import torch
@@ -30,31 +28,6 @@ def gradient(params, running, model, objective, labelled, unlabelled):
         return (grad.permute(2, 3, 1, 0) if grad.ndim == 4 else grad).numpy()
 
     return loss.item(), jax.tree.map(of, params)
-
-
-def trainer(params, running, model, objective, config, images):
-    """`run(threads)`: `config.steps` steps of Adam, going on from where the last run ended."""
-    params, running = copied(params, grad=True), copied(running)
-    pixels = torch.from_numpy(images.train_images)
-    truth = torch.from_numpy(images.train_labels).long()
-    mean, std = pixels.float().mean((0, 1, 2)), pixels.float().std((0, 1, 2)) + 1e-6
-    prepare = lambda some: image((pixels[some].float() - mean) / std)
-    rate, decay = config.learning_rate, config.weight_decay
-    adam = torch.optim.Adam(jax.tree.leaves(params), rate, weight_decay=decay, fused=True)
-
-    def run(threads):
-        torch.set_num_threads(threads)
-        for step in range(config.steps):
-            adam.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-            known = torch.randperm(config.labelled[0])[: config.batch_labelled]
-            others = torch.randint(len(truth), (config.batch_unlabelled,))
-            seen = prepare(known), truth[known], prepare(others)
-            loss = both_halves(params, running, model, objective, *seen)
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-
-    return run
 
 
 def copied(tree, grad=False):
