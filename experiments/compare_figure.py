@@ -42,7 +42,8 @@ def draw(panels: dict[str, Lines], kind: Kind, metric: str, directory: pathlib.P
         axes.set_ylim(heights.min() - room, heights.max() + room)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set(xlabel=kind.axis, ylabel=metric.replace("_", " "))
-        axes.set_title(title, fontsize="medium")
+        named = [title, *arms] if len(arms) == 1 else [title]  # colours do not say which arm
+        axes.set_title(", ".join(filter(None, named)), fontsize="medium")
     keys = [Line2D([], [], label=name, markersize=3, **of) for name, of in look.items()]
     if i:
         keys += [Line2D([], [], label=run, color="k", linestyle=of) for run, of in stroke.items()]

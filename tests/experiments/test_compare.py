@@ -87,6 +87,7 @@ def test_another_metric_and_some_arms(tmp_path, two):
     mean = ((1 + 1 / 2) / 2 + (1 / 2 + 1 / 3) / 2) / 2
     assert rows[1]["height"]["mean"] == pytest.approx(mean)
     assert rows[1]["p"] == 1  # no difference
+    assert "alpf_erc" in (tmp_path / "out/figure.svg").read_text()
 
 
 def test_an_arm_of_its_own_is_compared_with_the_baseline(tmp_path):
