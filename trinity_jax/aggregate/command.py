@@ -13,6 +13,7 @@ what, summary.json all settings and numbers.
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import shlex
 import sys
@@ -27,7 +28,7 @@ from trinity_jax.aggregate import checks, files, fitting, start
 from trinity_jax.aggregate.report import page
 from trinity_jax.aggregate.results import Answer, choose_label
 from trinity_jax.compute import mesh, program
-from trinity_jax.compute.run import Run
+from trinity_jax.compute.run import OURS, Run
 from trinity_jax.data import sources
 from trinity_jax.data.aggregation import aggregators
 from trinity_jax.data.sources import Crowd
@@ -75,6 +76,7 @@ class Config:
         if self.method != "all":
             lookup(METHODS, self.method, "method", ALIASES)
         program.in_range(self, rounds=(1, 10**6), tolerance=(0, 1), resamples=(0, 10**5))
+        program.in_range(self, seed=(0, 2**31 - 1))
         if self.gold_weight is not None:
             program.in_range(self, gold_weight=(1e-6, 1e9))
 
@@ -118,12 +120,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = program.read(Command, words, name, str(__doc__))
         mesh.use_cores()
         program.keep_compiled()
-        out = pathlib.Path(command.out)
         config = asked(command.config)
+        out = _out(command)
         with Run(out, "aggregate", "", config, restart=command.restart) as run:
             aggregate(config, run, f"{name} {shlex.join(words)}")
 
     program.ends(name, work, f"{name} {shlex.join(words)}")
+
+
+def _out(command: Command) -> pathlib.Path:
+    """The directory to write to, which has no file that is read and would be overwritten."""
+    if not command.out:
+        raise InputError("--out expects a directory, found ''")
+    out = pathlib.Path(os.path.realpath(command.out))
+    config = command.config
+    earlier = [os.path.join(config.previous, start.TABLE)] if config.previous else []
+    for name in filter(None, [*config.annotations, config.gold, *earlier]):
+        path = pathlib.Path(os.path.realpath(pathlib.Path(name).expanduser()))
+        if path.parent == out and path.name in OURS:
+            raise InputError(f"--out {command.out} would overwrite {name}; expected another place")
+    return out
 
 
 def aggregate(config: Config, run: Run, command: str = "") -> dict[str, Any]:

@@ -108,7 +108,9 @@ class Checkpoints:
         self._directory.mkdir(parents=True, exist_ok=True)
         for path in self._directory.iterdir():  # Orbax would list it, and could not delete it
             if path.name.isdecimal() and (path.is_symlink() or not path.is_dir()):
-                raise InputError(f"{path}: expected the folder of a step; begin anew with --restart")
+                raise InputError(
+                    f"{path}: expected the folder of a step; begin anew with --restart"
+                )
         several = jax.process_count() > 1  # of which one has the disk
         alone = {"active_processes": {0}, "barrier_sync_key_prefix": "disk"} if several else {}
         options = ocp.CheckpointManagerOptions(

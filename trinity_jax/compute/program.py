@@ -121,6 +121,9 @@ def read(
     """
     import tyro
 
+    for word in arguments:
+        if any("\ud800" <= char <= "\udfff" for char in word):  # of bytes that are not UTF-8
+            raise InputError(f"expected arguments in UTF-8, found {word!r}")
     if {"-h", "--help"} & set(arguments):  # as it is written: tyro would join its lines
         print(_laid_out(description), file=sys.stdout)  # noqa: T201
     how = {"prog": _broken(program), "description": "", "args": arguments}
