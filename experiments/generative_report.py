@@ -28,7 +28,7 @@ JOINT = (("joint", "joint model"),)
 CAS = "ImageNet, BigGAN-deep: 42.7 % of a classifier of its images, 73.1 % of one of real ones"
 
 
-def measurer(config, images, held):
+def measurer(config, images, held, each=jax.lax.map):
     """`measure(state, test images, test labels) -> metrics`: the error, and the cosine between the
     gradient of each auxiliary loss and that of prediction on held-out images, of the kernels.
     """
@@ -40,7 +40,7 @@ def measurer(config, images, held):
 
     def measure(state, pixels, labels):
         predict = lambda x: nrm.predict(state.params, state.running, model, 0.0, prepare(x))
-        guess = training.in_batches(predict, pixels, 500).argmax(1)
+        guess = training.in_batches(predict, pixels, 500, each).argmax(1)
         made = gan.generate(state.maker[0], model, noise, wanted)
 
         def auxiliary(params, weights):

@@ -1,5 +1,6 @@
 """What an active-learning run says: records, learning curves, the headline."""
 
+import jax
 import numpy as np
 
 from experiments import ner_figure, shallow_tagger
@@ -138,7 +139,7 @@ def report(config, corpus, run: Run) -> None:
     more["genres"] = ner_figure.genres(corpus, rows)
     if random:
         more["statistics"] = comparisons.summarise(test, "random", best)
-        more["gains"] = comparisons.gains(ner_figure.KEY, [areas], "random")
+        more["gains"] = comparisons.gains(jax.random.key(ner_figure.SEED), [areas], "random")
     write(test, run.directory / "curves.csv")
     ner_figure.draw(test, headline, more, config.data, run.directory)
     run.finish(headline, **more)

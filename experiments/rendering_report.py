@@ -21,11 +21,11 @@ CLAIMS = {
 PAPER = "12.7 % error on CIFAR-10 with 4,000 labels, in the authors' log"
 
 
-def measure(model, prepare, state, objective, pixels, labels) -> dict:
+def measure(model, prepare, each, state, objective, pixels, labels) -> dict:
     """Of a replica on test images: the error, that of rendering, and the paths in use."""
     given = state.params, state.running, model
     predict = lambda x: nrm.predict(*given, objective.low, prepare(x))
-    guess = training.in_batches(predict, pixels, 500).argmax(1)
+    guess = training.in_batches(predict, pixels, 500, each).argmax(1)
     x, target = prepare(pixels[:SEEN]), jax.nn.one_hot(guess[:SEEN], model.labels)
     image = nrm.reconstruct(*given, x, target, objective.untied).image
     latents = nrm.look(*given, x).latents

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import AxisType
 
 from trinity_jax.compute import mesh
+from trinity_jax.types import InputError
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,39 @@ def test_cores_become_devices_only_before_jax_is_used(monkeypatch):
     assert flags.endswith(f"terminate_timeout_seconds={mesh.PATIENCE} --of_the_user")
     mesh.use_cores()
     assert os.environ["XLA_FLAGS"] == flags
+
+
+def test_sums_are_in_the_same_order_if_asked_for(monkeypatch):
+    monkeypatch.setenv("NPROC", "3")
+    monkeypatch.setenv("XLA_FLAGS", "")
+    mesh.use_cores(deterministic=True)
+    assert int(os.environ["NPROC"]) == mesh.THREADS
+    assert "--xla_gpu_deterministic_ops=true" in os.environ["XLA_FLAGS"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape"),
+    [
+        ("", (4, 1)),
+        ("replica=2,data=2", (2, 2)),
+        ("data=4,replica=1", (1, 4)),
+        ("data=2", (2, 2)),
+        ("replica=2", (2, 2)),
+        ("replica=4", (4, 1)),
+    ],
+)
+def test_a_mesh_is_asked_for_in_words(asked, shape):
+    assert tuple(mesh.read(asked).shape.values()) == shape
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("replica", "replica=", "replica=x", "2x2", "rows=4", "replica=0,data=4", "data=-4"),
+        *("replica=3", "replica=2,data=1", "data=8", "replica=2,replica=2", "data=1e9"),
+    ],
+)
+def test_a_mesh_that_cannot_be_is_refused_in_a_sentence(asked):
+    with pytest.raises(InputError, match=f"--mesh is '{asked}'.*replica=2,data=2") as refused:
+        mesh.read(asked)
+    assert "\n" not in str(refused.value)

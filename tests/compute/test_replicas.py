@@ -126,3 +126,25 @@ def test_a_stack_is_the_same_state_for_all():
     stacked = replicas.stack({"w": jnp.arange(3.0), "n": jnp.int32(5)}, 4)
     np.testing.assert_array_equal(stacked["w"], np.tile([0.0, 1, 2], (4, 1)))
     np.testing.assert_array_equal(stacked["n"], [5, 5, 5, 5])
+
+
+@pytest.mark.parametrize("sizes", [(4, 1), (2, 2), (1, 4)])
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 5, 100])
+@pytest.mark.parametrize("count", [1, 4, 7, 12])
+def test_passes_over_items_are_shared_and_the_same_to_the_bit(sizes, batch_size, count):
+    """Also where items divide neither by devices nor into batches."""
+    items = {"x": jnp.linspace(0.1, 3, count), "y": jnp.arange(count)}
+    one = lambda item: (jnp.sin(item["x"]) * jnp.exp(item["x"]), item["y"] * 2)
+
+    def passed(devices):
+        each = replicas.each_of(devices)
+        work = lambda items, offset: each(one, items | {"x": items["x"] + offset}, **how)
+        sweep = replicas.over_replicas(work, devices, shared=1)
+        return jax.jit(sweep)(items, jnp.arange(3.0))
+
+    how = {"batch_size": batch_size}
+    alone = jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("replica", "data"))
+    found, expected = passed(mesh.make(*sizes)), passed(alone)
+    assert found[0].shape == (3, count)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    np.testing.assert_array_equal(found[1][0], 2 * items["y"])

@@ -20,6 +20,7 @@ from experiments import (
     neural_rendering,
     rendering_exact,
     rendering_report,
+    step_times,
     talk_report,
 )
 from experiments import rendering_figure as figure
@@ -131,7 +132,7 @@ def test_a_finished_run_is_only_drawn_again(done, call, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError
 
-    for of, name in ((Run, "commit"), (few_labels, "timed"), (rendering_exact, "look")):
+    for of, name in ((Run, "commit"), (step_times, "of_arms"), (rendering_exact, "look")):
         monkeypatch.setattr(of, name, never)
     assert call([*TINY, "--out", str(out)]) == 0
     for name in ("records.jsonl", "once.jsonl"):
@@ -202,7 +203,7 @@ def test_arms_begin_the_same():
     """So that their differences are paired; another seed begins with other weights."""
     config = neural_rendering.PRESETS["smoke"]
     init, _, _ = neural_rendering.make_round(config, made(np.zeros((2, 8, 8, 1), np.uint8)))
-    begin = jax.jit(lambda seed, arm: init({"seed": seed, "arm": arm, "labelled": 50}).params)
+    begin = jax.jit(lambda seed, arm: init((), {"seed": seed, "arm": arm, "labelled": 50}).params)
     one, same, other = (jax.tree.leaves(begin(*of)) for of in ((0, 0), (0, 1), (1, 0)))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

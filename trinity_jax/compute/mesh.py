@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh
 from trinity_jax.types import InputError
 
 PATIENCE = 10**6  # seconds
-SAME_ORDER = ("--xla_cpu_multi_thread_eigen=false", "--xla_gpu_deterministic_ops=true")
+THREADS = 8  # among which a CPU's sums are split, whatever its cores, where bits are to be the same
 
 
 def use_cores(deterministic: bool = False) -> None:
@@ -26,12 +26,14 @@ def use_cores(deterministic: bool = False) -> None:
     the order in which GPUs add.
 
     Args:
-      deterministic: whether sums are always in the same order, however many cores or blocks of a
-        GPU share them; it is slower.
+      deterministic: whether sums are always in the same order, however many devices (up to eight
+        a process) and cores, or blocks of a GPU, share them; it is slower.
     """
     waits = ("warn_stuck", "terminate")
     flags = [f"--xla_cpu_collective_call_{wait}_timeout_seconds={PATIENCE}" for wait in waits]
-    flags += [*SAME_ORDER] * deterministic
+    if deterministic:
+        flags.append("--xla_gpu_deterministic_ops=true")
+        os.environ["NPROC"] = str(THREADS)  # where XLA looks for the size of its pool
     given = os.environ.get("XLA_FLAGS", "")
     if flags[0] not in given:  # flags are part of the keys of compiled programs: once is enough
         os.environ["XLA_FLAGS"] = " ".join([*flags, given])

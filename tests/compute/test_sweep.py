@@ -1,0 +1,98 @@
+"""A sweep goes on where it stopped, and stops where its numbers go bad."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from trinity_jax.compute import mesh, replicas
+from trinity_jax.compute.run import Run
+from trinity_jax.compute.sweep import Sweep
+from trinity_jax.types import Failure
+
+ROUNDS, FEATURES = 4, 3
+SITES = ("nothing", "data", "parameters", "gradient", "scores")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Of a regression that scores what it has learnt from."""
+
+    what: str = "nothing"
+
+
+def init(data, replica):
+    del data
+    return {"w": jnp.zeros(FEATURES), "seed": replica["seed"], "scores": jnp.zeros(())}
+
+
+def advance(t, data, state, replica):
+    """A step of descent; from round 2 on a number is `bad` at the replica's site."""
+    x, y = data
+    spoil = lambda site, value: (
+        value + jnp.where((t >= 2) & (replica["site"] == SITES.index(site)), replica["bad"], 0)
+    )
+    x, w = spoil("data", x), spoil("parameters", state["w"])
+    loss, slope = jax.value_and_grad(lambda w: ((x @ w - y) ** 2).mean())(w)
+    w -= 0.1 * spoil("gradient", slope)
+    scores = spoil("scores", jnp.abs(x @ w - y)).max()
+    return state | {"w": w, "scores": scores}, {"loss": loss, "score": scores}
+
+
+def go(out, site="nothing", bad=0.0, total=ROUNDS, **how):
+    rows, replica = replicas.grid(seed=range(3), site=SITES)
+    there = np.array([row["site"] == site for row in rows])
+    replica["bad"] = np.where(there, bad, 0).astype(np.float32)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(8, FEATURES)).astype(np.float32), np.ones(8, np.float32)
+    with Run(out, "tiny", "laptop", Config(), **how) as run:
+        sweep = Sweep(run, total, init, advance, data, replica)
+        for t, metrics in sweep:
+            assert isinstance(metrics["loss"], np.ndarray)
+            run.commit(t, sweep.state, run.measurements(rows, metrics))
+    return jax.tree.map(np.asarray, sweep.state)
+
+
+def records(out):
+    return (out / "records.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("sizes", [(4, 1), (2, 2), (1, 4)])
+def test_it_goes_on_on_other_devices(tmp_path, sizes):
+    """15 replicas, which four devices do not divide."""
+    expected = go(tmp_path / "whole")
+    go(tmp_path / "parts", total=2)
+    found = go(tmp_path / "parts", mesh=mesh.make(*sizes))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("site", SITES[1:])
+def test_numbers_that_go_bad_stop_the_run(tmp_path, site, bad):
+    """In the round in which they do, by name, with the rounds before it kept."""
+    with pytest.raises(Failure) as failed:
+        go(tmp_path, site, bad)
+    sentence = str(failed.value)
+    field = {"gradient": "score", "scores": "score"}.get(site, "loss")
+    assert sentence.startswith(f"{field} became ")
+    assert f"site {site}" in sentence
+    assert "checkpoint before round 2 is kept" in sentence
+    assert "\n" not in sentence
+    assert {json.loads(line)["round"] for line in records(tmp_path).splitlines()} == {0, 1}
+    go(tmp_path)  # and mended, it goes on
+    go(tmp_path / "whole")
+    assert records(tmp_path) == records(tmp_path / "whole")
+
+
+def test_a_state_that_is_no_number_is_not_kept(tmp_path):
+    """Even where no measurement says so."""
+    with Run(tmp_path, "tiny", "laptop", Config()) as run, pytest.raises(Failure) as failed:
+        run.commit(0, {"w": jnp.array([0.0, jnp.nan])}, [])
+    assert "the state's ['w'] became nan" in str(failed.value)
+    assert not (tmp_path / "records.jsonl").exists()
+    with Run(tmp_path, "tiny", "laptop", Config()) as run:
+        run.commit(0, {"scores": jnp.array([-jnp.inf])}, [])  # of what is never to be asked
