@@ -1,6 +1,6 @@
 """What the arms of generative augmentation do in a step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -100,9 +100,14 @@ def stage(arm: Arm, done) -> tuple[jax.Array, jax.Array]:
 
 
 def make_step(
-    model: Model, step_by: few_labels.Optimiser, adam: optax.GradientTransformation, ramp: float
+    arms: Sequence[Arm],
+    model: Model,
+    step_by: few_labels.Optimiser,
+    adam: optax.GradientTransformation,
+    ramp: float,
 ):
-    """`step(key, arm, done, batch, state) -> state`, of any arm in any stage."""
+    """`step(key, arm, done, batch, state) -> state`, of any of these arms in any stage."""
+    kinds = {nrm.kind(Objective(arm.reconstruction, arm.entropy)) for arm in arms}
     paint = lambda maker, batch: gan.generate(maker, model, batch.noise, batch.wanted)
     logits = lambda params, x: see(params, model, x).logits + params.bias[None]
 
@@ -143,7 +148,7 @@ def make_step(
         )
 
         given = state.params, key, state.running, model, objective, *halves
-        gradient, (running, _) = nrm.gradient(*given)
+        gradient, (running, _) = nrm.gradient(*given, kinds)
         added = jax.lax.switch(jnp.maximum(which - 1, 0), list(map(jax.grad, more)), state.params)
         gradient = jax.tree.map(jnp.add, gradient, added)
         params, optimiser = step_by.step(gradient, state.optimiser, state.params, progress)

@@ -76,7 +76,14 @@ class Config:
 
 
 PRESETS = {
-    "smoke": Config(seeds=2, arms=("supervised", "gan", "joint"), steps=40, rounds=2, samples=100),
+    "smoke": Config(
+        seeds=2,
+        arms=("supervised", "gan", "joint"),
+        steps=30,
+        rounds=2,
+        samples=100,
+        judge_steps=30,
+    ),
     "laptop": Config(),
     "paper": Config(data="tfds:mnist", layers="mnist", labelled=(100,), steps=20_000, rounds=20),
 }
@@ -89,7 +96,7 @@ def make_round(config: Config, images, measure):
     model, prepare = few_labels.model(config, images), few_labels.preparer(config.inputs, images)
     step_by, adam = few_labels.optimiser(config), optax.adam(config.gan_rate, b1=0.5)
     arms = [ARMS[name] for name in config.arms]
-    advance = generative_arms.make_step(model, step_by, adam, config.ramp)
+    advance = generative_arms.make_step(arms, model, step_by, adam, config.ramp)
 
     def keys(replica):
         """The same for all arms, so that their differences are paired."""

@@ -163,7 +163,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
             rise = jnp.minimum(step / jnp.maximum(config.ramp * replica["steps"], 1e-9), 1)
             now = objective._replace(entropy=rise * objective.entropy)
             given = params, key_loss, running, model, now, *halves
-            gradient, (running, terms) = nrm.gradient(*given)
+            gradient, (running, terms) = nrm.gradient(*given, set(map(nrm.kind, arms)))
             params, optimiser = step_by.step(gradient, optimiser, params, step / replica["steps"])
             return params, running, optimiser, terms
 

@@ -14,7 +14,7 @@ import numpy as np
 from trinity_jax.compute import replicas
 from trinity_jax.compute.sweep import Sweep
 
-STEPS = 40
+STEPS = 30
 
 
 def columns(count: int, steps: int) -> dict[str, np.ndarray]:

@@ -117,7 +117,7 @@ def moved(small_layers):
     x, noise = jax.random.normal(keys[3], (6, 8, 8, 1)), jax.random.normal(keys[4], (6, gan.NOISE))
     one_hot = jnp.eye(3)[jnp.arange(6) % 3]
     batch = Batch(x, one_hot, x, one_hot, noise, one_hot)
-    step = jax.jit(generative_arms.make_step(model, step_by, adam, 0.5))
+    step = jax.jit(generative_arms.make_step([*ARMS.values()], model, step_by, adam, 0.5))
     changed = lambda a, b: (
         not all(np.array_equal(u, v) for u, v in zip(*map(jax.tree.leaves, (a, b)), strict=True))
     )

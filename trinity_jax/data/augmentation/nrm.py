@@ -25,7 +25,7 @@ N. Ho, T. Nguyen, A. Patel, A. Anandkumar, M. I. Jordan, R. G. Baraniuk. Neural 
 joint generation and prediction for semi-supervised learning. arXiv 1811.02657v1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import jax
@@ -44,6 +44,7 @@ from trinity_jax.data.augmentation.rendering import Images, Latents, Layer, Weig
 from trinity_jax.types import PRNGKey
 
 MOMENTUM = 0.9  # of running moments
+KINDS = ("labels", "entropy", "drawn")  # of losses, by what of them takes time
 DRAWN = ("reconstruction", "moments", "paths", "negative")  # terms of what is rendered
 
 Number = Float[Array, ""] | float
@@ -211,21 +212,36 @@ def gradient(
     objective: Objective,
     labelled: tuple[Images, Float[Array, "batch label"]],
     unlabelled: Float[Array, "others height width channel"],
+    kinds: Collection[str] = KINDS,
 ) -> tuple[Params, tuple[Running, dict[str, Array]]]:
     """The gradient of `loss` by the parameters, and what else that returns; see there.
 
     What an arm does not want takes no time, even where which arm it is, and so its weights, are
-    only known in the compiled program: derived, a term costs as much with a weight of 0.
+    only known in the compiled program: derived, a term costs as much with a weight of 0. `kinds`
+    are those of the arms that there are (see `kind`): others are not compiled.
     """
-
-    def of(objective):
-        slope = jax.grad(loss, has_aux=True)
-        return slope(params, key, running, model, objective, labelled, unlabelled)
-
     flat = objective._replace(**dict.fromkeys(DRAWN, 0.0))
-    plain = flat._replace(entropy=0.0)
-    guessing = lambda: _either(objective.entropy != 0, lambda: of(flat), lambda: of(plain))
-    return _either(_draws(objective), lambda: of(objective), guessing)
+    of_kind = {"labels": flat._replace(entropy=0.0), "entropy": flat, "drawn": objective}
+    if all(isinstance(weight, float) for weight in objective[:5]):
+        kinds = (kind(objective),)
+    names = [name for name in KINDS if name in kinds]
+
+    def of(name):
+        slope = jax.grad(loss, has_aux=True)
+        return slope(params, key, running, model, of_kind[name], labelled, unlabelled)
+
+    if len(names) == 1:
+        return of(names[0])
+    place = jnp.array([names.index(name) if name in names else 0 for name in KINDS])
+    which = jnp.where(_draws(objective), 2, jnp.where(objective.entropy != 0, 1, 0))
+    return jax.lax.switch(place[which], [lambda n=name: of(n) for name in names])
+
+
+def kind(objective: Objective) -> str:
+    """What of a loss takes time, of known weights: all, or the entropy, or labels alone."""
+    if _draws(objective):
+        return "drawn"
+    return "entropy" if objective.entropy else "labels"
 
 
 def half(
