@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from experiments import ner_active_learning as ner
-from experiments import ner_claims, ner_corpus, ner_report, talk_report
+from experiments import ner_claims, ner_report, talk_report
 from trinity_jax.algorithms import spans
-from trinity_jax.compute import program, replicas
+from trinity_jax.compute import program
 from trinity_jax.compute.checkpoint import Checkpoints
 from trinity_jax.compute.run import Run
 from trinity_jax.data import _grammar, sources
@@ -371,17 +371,3 @@ def test_a_process_that_is_killed_goes_on(tmp_path):
         subprocess.run([*command, str(tmp_path / name)], cwd=ROOT, env=env, check=True)
     one, other = ((tmp_path / name / "records.jsonl").read_bytes() for name in ("killed", "whole"))
     assert one == other
-
-
-def test_replicas_vectorise_as_on_accelerators(call):
-    """One program for all, there too; only traced, as it computes every branch of every replica."""
-    config = program.parse(ner.PRESETS, TINY, "ner", "")[1]
-    _, encoded, data = ner_corpus.read(config)
-    init, one_round = ner.make_round(config, encoded, 0, len(data.length))
-    rows, replica = replicas.grid(seed=range(2), strategy=config.strategies)
-    data = jax.tree.map(jnp.asarray, data)
-    state = jax.eval_shape(lambda: replicas.stack(init(data, {}), len(rows)))
-    sweep = jax.jit(jax.vmap(one_round, (None, None, 0, 0)))
-    traced = sweep.trace(np.int32(1), data, state, replica)
-    for platform in ("cuda", "tpu"):
-        assert traced.lower(lowering_platforms=(platform,))

@@ -4,13 +4,10 @@ import json
 import shlex
 import shutil
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import partial_data, partial_feedback, partial_report
-from trinity_jax.compute import replicas
 from trinity_jax.data import sources
 from trinity_jax.data.collection import hierarchy
 
@@ -152,25 +149,3 @@ def test_between_rounds_a_curve_is_a_line():
     curve["exact"][-1] = 1
     assert partial_report.at(curve, 0.5) == 0.8
     assert partial_report.to_full(curve) == 0.4
-
-
-def test_a_round_is_exported():
-    """For other devices all replicas are one batch, and convolutions are XLA's own."""
-    tiny = {"train_size": 20, "network": "convnet_bn", "epochs": 1, "prefix": "digits"}
-    config = partial_feedback.Config(methods=("uniform", "alpf_erc"), **tiny)
-    found = partial_data.balanced(sources.images("digits"), 20)
-    asked = hierarchy.questions(*sources.hierarchy("digits", found.labels))
-    cost, covers = np.ones(len(asked.covers)), jnp.asarray(asked.covers)
-    problem = partial_data.Problem(found, asked, asked.covers, cost, 80.0)
-    init, ask, learn = partial_feedback.make_round(config, problem)
-    data = (*map(jnp.asarray, found[1:5]), covers)
-    one_round = lambda t, state, replica: learn(
-        t, data, state, replica, ask(t, data, state, replica)
-    )
-    both = jax.jit(jax.vmap(one_round, (None, 0, 0)))
-    state = jax.eval_shape(lambda: replicas.stack(init(data, {}), 2))
-    replica = {"seed": jnp.zeros(2, int), "method": jnp.arange(2)}
-    with jax.debug_key_reuse(False):  # in a batch both branches run, and one is taken
-        for platform in ("cuda", "tpu"):
-            exported = jax.export.export(both, platforms=[platform])(jnp.int32(1), state, replica)
-            assert exported.mlir_module().count("stablehlo.convolution") >= 9, platform

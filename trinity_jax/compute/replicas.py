@@ -31,7 +31,7 @@ def over_replicas(
       The mapped function, not yet compiled.
     """
     devices = mesh.shape["replica"]
-    one_by_one = in_turn or mesh.devices.flat[0].platform == "cpu"
+    one_by_one = in_turn or platform(mesh) == "cpu"
 
     def on_device(common, rows):
         body = lambda row: function(*common, *row)
@@ -59,6 +59,11 @@ def over_replicas(
         return jax.tree.map(trim, result)
 
     return mapped
+
+
+def platform(mesh: Mesh) -> str:
+    """What its devices are: cpu, gpu or tpu."""
+    return mesh.devices.flat[0].platform
 
 
 def each_of(mesh: Mesh) -> Callable[..., Any]:
