@@ -8,7 +8,6 @@ Blank lines end sentences. Tags become IOB2. Files are not trusted: memory grows
 tokens and with the number of lines, both of which must really be there.
 """
 
-import contextlib
 import itertools
 import os
 import pathlib
