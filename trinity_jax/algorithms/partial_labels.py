@@ -11,7 +11,8 @@ of cc is p - w, with w = p on S; that of proden is the same, had w been of now; 
 "p on S" is p_k / sum_{j in S} p_j for k in S, 0 elsewhere.
 
 A target is 1 for labels that are left, 0 for the others; in between it is what answers that may be
-wrong say of a label, up to a factor: their probability if it is the true one.
+wrong say of a label, up to a factor: their probability if it is the true one. A target of zeros, as
+padding has, says nothing: cc and rc take it for all labels, proden for none.
 
 cc, rc: L. Feng, J. Lv, B. Han, M. Xu, G. Niu, X. Geng, B. An, M. Sugiyama. Provably consistent
 partial-label learning. NeurIPS 2020; cc is also the loss of P. Hu, Z. C. Lipton, A. Anandkumar,
@@ -61,7 +62,8 @@ def rc(logits: Batch, target: Batch, weight: Float[Array, " batch"]) -> Float[Ar
 
 def proden(logits: Batch, target: Batch, weight: Float[Array, " batch"]) -> Float[Array, ""]:
     """Cross-entropy against the target, which is made a distribution."""
-    share = target / target.sum(-1, keepdims=True)
+    total = target.sum(-1, keepdims=True)
+    share = target / jnp.where(total > 0, total, 1)
     return _mean(-(share * jax.nn.log_softmax(logits)).sum(-1), weight)
 
 
@@ -95,6 +97,7 @@ def _weighed(logits, target):
     """Logits with log target added; minus infinity for what is not left, without NaN gradients."""
     there = target > 0
     log_target = jnp.log(jnp.where(there, target, 1).astype(logits.dtype))
+    there |= ~there.any(-1, keepdims=True)
     return jnp.where(there, logits + log_target, -jnp.inf)
 
 

@@ -58,7 +58,7 @@ def bwa(dims: Dims, prior_labels=15.0, shrinkage=1.0) -> EM:
         del key
         scale = prior_labels * _variance(table, dims)
         has = labelled(table, dims)[:, None]
-        mean = jnp.where(has, state.average, 0).sum(0, keepdims=True) / has.sum()
+        mean = jnp.where(has, state.average, 0).sum(0, keepdims=True) / jnp.maximum(has.sum(), 1)
         num_labels = jnp.zeros(dims.workers).at[table.worker].add(table.weight)[:, None]
         errors = _errors(table, dims, state.average)
         precision = (prior_labels + num_labels) / (scale + errors)
@@ -94,4 +94,5 @@ def _variance(table: Annotations, dims: Dims) -> Float[Array, "1 label"]:
     share = soft_vote(table, dims)
     rows = table.weight[:, None] * (share * (1 - share))[table.item]
     chance = 4 * (1 - 1 / dims.labels)
-    return jnp.maximum(chance * rows.sum(0, keepdims=True) / table.weight.sum(), SMALLEST)
+    total = jnp.maximum(table.weight.sum(), SMALLEST)
+    return jnp.maximum(chance * rows.sum(0, keepdims=True) / total, SMALLEST)

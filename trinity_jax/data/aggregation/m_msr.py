@@ -145,7 +145,8 @@ def _log_odds(
     Whoever met nobody counts as hardly better than chance, and so only where nobody else votes.
     """
     alone = ~state.met.any(1)
-    noise = labelled(table, dims).sum(dtype=left.dtype) ** -0.5  # of an agreement rate
+    # Of an agreement rate; of one item it would be 1, and nobody better than chance.
+    noise = jnp.maximum(labelled(table, dims).sum(dtype=left.dtype), 2) ** -0.5
     ratio = jnp.linalg.norm(right) / jnp.maximum(jnp.linalg.norm(left), SMALLEST)
     skill = jnp.where(alone, noise, state.sign * left * jnp.sqrt(ratio))
     skill = jnp.clip(skill, noise - 1 / max(dims.labels - 1, 1), 1 - noise)

@@ -265,7 +265,7 @@ def ask(
     value, _ = score_pool(key_pool, score, log_probs, known, covers, errors, each)
     rank = by_index([ITEMS[method.items] for method in how])
     first = rank(index, key_items, log_probs, evidence_of(known, covers.shape[1]), value)
-    first = jnp.where(jnp.isfinite(value), first, -jnp.inf)
+    first = jnp.where(jnp.isfinite(value) & ~jnp.isnan(first), first, -jnp.inf)
     item = jnp.sort(jax.lax.top_k(first, min(most, len(first)))[1])
     steps = min(cap, covers.shape[1]) if cap else covers.shape[1]
     evidence = evidence_of(known[item], covers.shape[1])

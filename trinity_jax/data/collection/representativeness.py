@@ -146,7 +146,8 @@ def _among_uncertain(
     index = best_first(key, pool.scores, able)[:num_candidates]
     length = jnp.where(able, pool.length, 0)[index].astype(jnp.int32)
     before = jnp.cumsum(length, dtype=jnp.int32) - length
-    valid = able[index] & (before < factor * budget)
+    most = jnp.iinfo(jnp.int32).max // jnp.maximum(factor, 1)  # a larger product is no number
+    valid = able[index] & (before < factor * jnp.minimum(budget, most))
     candidates = Candidates(length, valid, *_similarities(points, index, valid, known))
     chosen = jnp.zeros_like(able).at[index].set(choose(candidates, budget))
     return selection(chosen, pool.length, pool.available, able)
