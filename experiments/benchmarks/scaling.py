@@ -1,6 +1,6 @@
 """What more devices give, along both axes of the mesh: a pass over a pool, and a sweep of replicas.
 
-    python -m experiments.benchmarks.scaling [--devices 1 2 4] [--repeats 5]
+    python -m experiments.benchmarks.scaling --devices 1 2 4    two minutes on two cores
 
 data      one network scores a pool of images; each device takes its share, results are gathered
 replica   networks of several seeds are trained, each on one device
