@@ -1,0 +1,136 @@
+"""How long a whole figure takes: as one program, its replicas one by one, and in PyTorch.
+
+    python -m experiments.benchmarks.figures [--experiments crowdsourcing] [--repeats 3]
+
+one program      all replicas over all cores, as the experiments do, see `compute.replicas`
+one by one       the program of one replica, compiled once and called for each, in one process
+one a core       that, in as many processes as there are cores; not run: what it takes at least
+a process each   every replica starts and compiles, as many at a time as there are cores; likewise
+torch            the same replicas in PyTorch, eager, with one thread or all, whichever is faster
+                 for the last; and in one process a core. `torch_figures` says what it is spared
+
+Programs begin with their data in memory and end with their results. The first call of each counts
+compiling, without any cache of compiled programs; then all are called in turn, `repeats` times.
+First, replicas have to find one by one what they find in one program, to the bit. Errors, of ours
+and of PyTorch's networks, should be alike. Sizes are in `figure_cases`.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import json
+import multiprocessing
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.benchmarks import figure_cases
+from experiments.benchmarks.convolution import seconds
+from experiments.benchmarks.figure_costs import ALL, ONE, Measured, claims, show
+from experiments.benchmarks.figure_processes import in_torch, load, load_torch, one_by_one
+from trinity_jax.compute import mesh, program, replicas
+from trinity_jax.types import choose
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    experiments: tuple[str, ...] = ()  # figures to measure (default: all)
+    repeats: int = 3  # measurements of each program
+    out: pathlib.Path | None = None  # file for the seconds as JSON, first calls first
+
+    def __post_init__(self):
+        program.in_range(self, repeats=(1, 10**6))
+
+
+def one_program(name: str, config: Any):
+    """A call of the program of all replicas, which returns what they find, [replica, ...]."""
+    case, devices = figure_cases.case(name, config), mesh.make()
+    every = jax.jit(replicas.over_replicas(case.whole, devices, shared=1))
+    given = replicas.share(case.data, devices), replicas.spread(case.replica, devices)
+    return lambda: jax.tree.map(np.asarray, every(*given))
+
+
+def check(found: Any, others: Any) -> None:
+    """Ends the program if replicas found something else one by one."""
+    for one, other in zip(*map(jax.tree.leaves, (found, others)), strict=True):
+        if one.tobytes() != other.tobytes():
+            raise SystemExit("One by one, replicas find something else, so nothing is timed.")
+
+
+def torch_arms(pools: list, name: str, config: Any, kept: Any) -> dict[str, Callable]:
+    """One process with the number of threads that suits it, of the first way alone; one a core."""
+    cores, count, arms = len(pools), len(figure_cases.case(name, config).rows), {}
+    each = [jax.tree.map(lambda leaf, i=i: leaf[i], kept) for i in range(count)]
+    waits = [pool.apply_async(load_torch, (name, config, each)) for pool in pools]
+    ask = lambda pool, *given: pool.apply_async(in_torch, given)
+
+    def last(threads, way, pool=pools[0]):
+        return seconds(lambda: ask(pool, way, threads, [count - 1]).get())
+
+    def share(way, processes, threads):
+        parts = np.array_split(np.arange(count), processes)
+        given = zip(pools[:processes], parts, strict=True)
+        asked = [ask(pool, way, threads, part.tolist()) for pool, part in given]
+        return [error for wait in asked for error in wait.get()]
+
+    for way in [wait.get() for wait in waits][-1]:
+        for pool in pools:
+            last(1, way, pool)  # PyTorch is slower at first
+        if not arms:
+            best = min(1, cores, key=lambda threads, way=way: last(threads, way))
+            arms[f"torch {way}, threads: {best}"] = functools.partial(share, way, 1, best)
+        arms[f"torch {way}, processes: {cores}"] = functools.partial(share, way, cores, 1)
+    return arms
+
+
+def measure(name: str, config: Any, repeats: int) -> Measured:
+    """Times all arms of a figure."""
+    found, times, context = {}, {}, multiprocessing.get_context("spawn")
+    keep = lambda arm, run: seconds(lambda: found.update({arm: run()}))
+    with contextlib.ExitStack() as stack:
+        new = lambda: stack.enter_context(context.Pool(1))
+        alone = new()
+        begun = seconds(lambda: alone.apply(load, (name, config)))
+        case, every = figure_cases.case(name, config), one_program(name, config)
+        ask = lambda wanted=False: alone.apply(one_by_one, (name, config, wanted))
+        times[ALL], times[ONE] = [keep(ALL, every)], [keep(ONE, lambda: ask(True))]
+        check(found[ALL], found[ONE])
+        (metrics, kept), arms = found[ALL], {ALL: every, ONE: ask}
+        if importlib.util.find_spec("torch"):
+            pools = [new() for _ in range(jax.device_count())]
+            arms |= torch_arms(pools, name, config, kept)
+        for arm in list(arms) * repeats:
+            times.setdefault(arm, [None]).append(keep(arm, arms[arm]))
+        errors = {arm: float(np.mean(found[arm])) for arm in arms if "torch" in arm}
+        errors[ALL] = float(case.error(metrics)[:, -1].mean())
+    return Measured(len(case.rows), times, begun, errors)
+
+
+def main(config: Config) -> None:
+    os.environ["JAX_PLATFORMS"] = "cpu"  # of other processes too
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_enable_compilation_cache", False)
+    mesh.use_cores()
+    names = choose(figure_cases.FIGURES, config.experiments, "experiment")
+    cores, results = jax.device_count(), {}
+    if not importlib.util.find_spec("torch"):
+        print("PyTorch is not installed; to compare with it: pip install 'trinity_jax[bench]'")
+    print(f"{cores} cores, of which {os.getloadavg()[0]:.1f} were busy in the last minute")
+    for name in names:
+        results[name] = measure(name, figure_cases.FIGURES[name], config.repeats)
+        show(name, results[name], cores)
+        print("One program is,", *claims(results[name], cores), sep="\n  ", flush=True)
+        jax.clear_caches()
+    if config.out:
+        sizes = {name: dataclasses.asdict(figure_cases.FIGURES[name]) for name in names}
+        rows = {name: of._asdict() | {"config": sizes[name]} for name, of in results.items()}
+        config.out.write_text(json.dumps({"cores": cores, "figures": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    program.script("benchmarks.figures", Config, main, str(__doc__))
