@@ -161,7 +161,7 @@ def pools() -> Kind:
     alone = Asked(one, np.int32(1000))
     single = Variant(alone, functools.partial(spent, alone))
     random = ("power", "badge", "typiclust")
-    return Kind(tuple(ways), run, spend(12), variants, single, random, ("until", "power"))
+    return Kind(tuple(ways), run, spend(12), variants, single, random, ("power",))
 
 
 def spent(asked: Asked, name: str, found: Any, plain: Any) -> None:

@@ -76,8 +76,7 @@ def labels() -> Kind:
     }
     alone = Known(plain.logits[:1], target[:1], weight[:1])
     run = lambda key, known, names=None: every(ways, key, *known, names=names)
-    plainly = ("cc", "pseudo proden")
-    return Kind(tuple(ways), run, plain, variants, Variant(alone, finite), (), plainly)
+    return Kind(tuple(ways), run, plain, variants, Variant(alone, finite), (), ("cc",))
 
 
 def turned(name: str, found: Any, plain: Any) -> None:
@@ -155,7 +154,7 @@ def answers() -> Kind:
     }
     alone = Answers(params, plain.logits[:1], plain.features[:1], at([0]))
     run = lambda key, known, names=None: every(ways, key, *known, names=names)
-    return Kind(tuple(ways), run, plain, variants, Variant(alone, finite), (), ("crowd layer",))
+    return Kind(tuple(ways), run, plain, variants, Variant(alone, finite))
 
 
 class Images(NamedTuple):
@@ -169,7 +168,7 @@ class Images(NamedTuple):
 
 
 TERMS = ("reconstruction", "entropy", "moments", "paths", "negative")
-LAYERS, SHAPE = (Layer(3, pool=2), Layer(4, pool=2)), (8, 8, 1)
+LAYERS, SHAPE = (Layer(3, pool=2),), (6, 6, 1)
 
 
 def images() -> Kind:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from trinity_jax.aggregate import command
@@ -70,6 +71,7 @@ def folder(tmp_path, monkeypatch):
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     before = signal.getsignal(signal.SIGTERM)
     yield tmp_path
     signal.signal(signal.SIGTERM, before)
@@ -102,7 +104,7 @@ def test_an_earlier_run_is_not_deleted_to_go_on_from_it(folder, capsys):
     assert table.read_bytes() == b"kept"
 
 
-SHELL = {  # programs as they are called, on files in a folder of theirs
+SHELL = {  # programs as they are called, on files in a folder of theirs; each takes 3 s to start
     "no text": (
         "trinity_jax.aggregate",
         [b"\xff.csv"],
@@ -122,7 +124,10 @@ SHELL = {  # programs as they are called, on files in a folder of theirs
 }
 
 
-@pytest.mark.parametrize("case", SHELL)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(of, marks=[pytest.mark.slow] * (of in ("no table", "a pipe"))) for of in SHELL],
+)
 def test_programs_end_with_status_2_and_a_sentence(case, folder):
     module, words, sentence = SHELL[case]
     (folder / "long.csv").write_bytes(b"a" * 10_000_000)
