@@ -139,3 +139,14 @@ def test_importing_the_package_costs_nothing():
     clock = "import jax, time; began = time.perf_counter(); import trinity_jax; "
     seconds = [float(run(clock + "print(time.perf_counter() - began)")) for _ in range(3)]
     assert statistics.median(seconds) < 1
+
+
+def test_importing_experiments_does_not_wake_jax():
+    """Once it has been used, a program cannot make a device of each core, nor join others."""
+    names = [path.stem for path in sorted(EXPERIMENTS.glob("*.py")) if path.stem != "__init__"]
+    code = "import importlib\n"
+    code += f"for name in {names}: importlib.import_module(f'experiments.{{name}}')\n"
+    code += "import jax._src.xla_bridge as bridge; assert not bridge.backends_are_initialized()"
+    root = EXPERIMENTS.parent
+    told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
