@@ -40,7 +40,7 @@ FIGURES = {
         redundancies=(1, 3),
         methods=("majority", "weighted_em", "mbem"),
         budget_match=("steps",),
-        epochs=30,
+        epochs=20,
         rounds=1,
         updates=1,
     ),
@@ -53,7 +53,7 @@ FIGURES = {
         num_widths=2,
     ),
     "partial_feedback": partial_feedback.Config(
-        seeds=2, methods=("uniform", "alpf_erc"), rounds=3, round_share=0.1
+        seeds=2, methods=("uniform", "alpf_erc"), rounds=3, round_share=0.1, epochs=40
     ),
     "neural_rendering": neural_rendering.Config(
         seeds=2, arms=("supervised", "joint", "full"), labelled=(50,), steps=60, rounds=1

@@ -79,5 +79,5 @@ def more_work(one, other) -> str:
     (mine, my_first, _), (theirs, their_first, _) = one, other
     extra, gain = (my_first - mine) - (their_first - theirs), theirs - mine
     return (
-        f", faster from {extra / gain:.0f} times the work on" if gain > 0 else ", whatever the work"
+        f", faster from {extra / gain:.1f} times the work on" if gain > 0 else ", whatever the work"
     )

@@ -1,10 +1,11 @@
 """How long a whole figure takes: as one program, its replicas one by one, and in PyTorch.
 
-    python -m experiments.benchmarks.figures [--experiments crowdsourcing] [--repeats 3]
+    python -m experiments.benchmarks.figures [--experiments crowdsourcing]    ten minutes on 2 cores
 
 one program      all replicas over all cores, as the experiments do, see `compute.replicas`
 one by one       the program of one replica, compiled once and called for each, in one process
-one a core       that, in as many processes as there are cores; not run: what it takes at least
+one a core       that, in as many processes as there are cores; not run: what it takes at least, as
+                 large products use all cores already
 a process each   every replica starts and compiles, as many at a time as there are cores; likewise
 torch            the same replicas in PyTorch, eager, with one thread or all, whichever is faster
                  for the last; and in one process a core. `torch_figures` says what it is spared
