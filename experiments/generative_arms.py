@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments import few_labels
+from trinity_jax import watch
 from trinity_jax.data.augmentation import gan, normalisation, nrm, rendering
 from trinity_jax.data.augmentation.nrm import Model, Objective
 
@@ -106,18 +107,20 @@ def make_step(
     adam: optax.GradientTransformation,
     ramp: float,
 ):
-    """`step(key, arm, done, batch, state) -> state`, of any of these arms in any stage."""
+    """`step(key, arm, at, steps, batch, state) -> state`, of any of these arms in any stage."""
     kinds = {nrm.kind(Objective(arm.reconstruction, arm.entropy)) for arm in arms}
     paint = lambda maker, batch: gan.generate(maker, model, batch.noise, batch.wanted)
     logits = lambda params, x: see(params, model, x).logits + params.bias[None]
 
-    def descend(loss: Callable, of):
+    def descend(at, name: str, loss: Callable, of):
         """A step of Adam on a network of the game."""
         network, optimiser = of
-        update, optimiser = adam.update(jax.grad(loss)(network), optimiser)
+        value, gradient = jax.value_and_grad(loss)(network)
+        watch.tell(at, **{name: value})
+        update, optimiser = adam.update(gradient, optimiser)
         return optax.apply_updates(network, update), optimiser
 
-    def play(arm, batch, state):
+    def play(at, arm, batch, state):
         """The conditional game: a step of the discriminator, and one of the generator."""
         guess = nrm.predict(state.params, state.running, model, 0.0, batch.others).argmax(1)
         named = jnp.where(arm.unlabelled > 0, jax.nn.one_hot(guess, model.labels), batch.named)
@@ -126,15 +129,16 @@ def make_step(
             logits(judge, batch.others), logits(judge, made), named, batch.wanted
         )
         deceive = lambda maker: gan.deceive(logits(judge, paint(maker, batch)), batch.wanted)
-        return state._replace(judge=descend(tell, state.judge), maker=descend(deceive, state.maker))
+        judge = descend(at, "discriminator", tell, state.judge)
+        return state._replace(judge=judge, maker=descend(at, "generator", deceive, state.maker))
 
-    def match(batch, state):
+    def match(at, batch, state):
         """The semi-supervised generator's step."""
         feature = lambda x: see(state.params, model, x).features[-1].mean((1, 2))
         loss = lambda maker: gan.match(feature(batch.others), feature(paint(maker, batch)))
-        return state._replace(maker=descend(loss, state.maker))
+        return state._replace(maker=descend(at, "feature_matching", loss, state.maker))
 
-    def learn(key, arm, which, progress, batch, state):
+    def learn(key, arm, at, which, progress, batch, state):
         """A step of the classifier: of its own loss, and that of made images if there are any."""
         rise = jnp.minimum(progress / max(ramp, 1e-9), 1)
         objective = Objective(arm.reconstruction, rise * arm.entropy, untied=arm.untied)
@@ -148,18 +152,19 @@ def make_step(
         )
 
         given = state.params, key, state.running, model, objective, *halves
-        gradient, (running, _) = nrm.gradient(*given, kinds)
+        gradient, (running, terms) = nrm.gradient(*given, kinds)
+        watch.tell(at, **terms)
         added = jax.lax.switch(jnp.maximum(which - 1, 0), list(map(jax.grad, more)), state.params)
         gradient = jax.tree.map(jnp.add, gradient, added)
         params, optimiser = step_by.step(gradient, state.optimiser, state.params, progress)
         return state._replace(params=params, running=running, optimiser=optimiser)
 
-    def step(key, arm, done, batch, state):
-        which, progress = stage(arm, done)
+    def step(key, arm, at, steps, batch, state):
+        which, progress = stage(arm, at / steps)
         nothing = lambda state: state
-        moves = nothing, lambda state: play(arm, batch, state), nothing
-        moved = jax.lax.switch(which, (*moves, lambda state: match(batch, state)), state)
-        taught = lambda: learn(key, arm, which, progress, batch, moved)
+        moves = nothing, lambda state: play(at, arm, batch, state), nothing
+        moved = jax.lax.switch(which, (*moves, lambda state: match(at, batch, state)), state)
+        taught = lambda: learn(key, arm, at, which, progress, batch, moved)
         return jax.lax.cond(which == 1, lambda: moved, taught)
 
     return step

@@ -133,7 +133,7 @@ def make_round(config: Config, images, measure):
             wanted = one_hot(jax.random.randint(key_class, (len(others),), 0, model.labels))
             seen = x, one_hot(truth[known]), prepare(pixels[others]), one_hot(truth[others])
             batch = Batch(*seen, noise, wanted)
-            return advance(key_loss, arm, step / replica["steps"], batch, state)
+            return advance(key_loss, arm, step, replica["steps"], batch, state)
 
         part = step_times.part(t, config.rounds, replica)
         state = jax.lax.fori_loop(*part, one_step, state)

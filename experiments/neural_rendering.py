@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments import few_labels, rendering_exact, rendering_report, step_times
-from experiments.few_labels import pick
+from trinity_jax import watch
 from trinity_jax.algorithms import training
 from trinity_jax.compute import hosts, program
 from trinity_jax.compute.run import Run
@@ -146,14 +146,13 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
     def train(part, data, state, replica):
         (pixels, truth, *_), key_train = data, keys(replica)[1]
         order = few_labels.draw_order(replica["seed"], truth, model.labels)
-        objective = pick(arms, replica["arm"])
-        key_of = lambda step: jax.random.fold_in(key_train, step)
+        objective = few_labels.pick(arms, replica["arm"])
 
         def one_step(step, carry):
             params, running, optimiser, _ = carry
-            key_known, key_any, *key_augment, key_loss = jax.random.split(key_of(step), 5)
-            count = replica["labelled"], most, config.batch_labelled
-            known = order[draws.batch(key_known, *count)]
+            bits = jax.random.split(jax.random.fold_in(key_train, step), 5)
+            key_known, key_any, *key_augment, key_loss = bits
+            known = order[draws.batch(key_known, replica["labelled"], most, config.batch_labelled)]
             others = jax.random.randint(key_any, (config.batch_unlabelled,), 0, len(truth))
             seen = [pixels[known], pixels[others]]
             if augment is not None:
@@ -164,6 +163,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
             now = objective._replace(entropy=rise * objective.entropy)
             given = params, key_loss, running, model, now, *halves
             gradient, (running, terms) = nrm.gradient(*given, set(map(nrm.kind, arms)))
+            watch.tell(step, **terms)
             params, optimiser = step_by.step(gradient, optimiser, params, step / replica["steps"])
             return params, running, optimiser, terms
 
@@ -174,7 +174,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
     def advance(t, data, state, replica):
         part = step_times.part(t, config.rounds, replica)
         state, terms = train(part, data, state, replica)
-        given = model, prepare, each, state, pick(arms, replica["arm"]), *data[2:]
+        given = model, prepare, each, state, few_labels.pick(arms, replica["arm"]), *data[2:]
         measure = lambda: rendering_report.measure(*given)
         return state, terms | step_times.unless_timed(replica, measure)
 

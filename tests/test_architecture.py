@@ -17,13 +17,14 @@ TREES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
 ARROWS = {
     "__init__.py": (),
     "types.py": (),
+    "watch.py": (),
     "prepare.py": ("data", "compute", "types"),
-    "algorithms/": ("algorithms", "types"),
-    "data/aggregation/": ("data.aggregation", "algorithms", "types"),
-    "data/augmentation/": ("data.augmentation", "algorithms", "types"),
-    "data/collection/": ("data.collection", "algorithms", "types"),
+    "algorithms/": ("algorithms", "types", "watch"),
+    "data/aggregation/": ("data.aggregation", "algorithms", "types", "watch"),
+    "data/augmentation/": ("data.augmentation", "algorithms", "types", "watch"),
+    "data/collection/": ("data.collection", "algorithms", "types", "watch"),
     "data/": ("data", "algorithms", "types"),
-    "compute/": ("compute", "types", "__version__"),
+    "compute/": ("compute", "types", "watch", "__version__"),
     "aggregate/": ("aggregate", "data", "algorithms", "compute", "types"),
 }
 ONLY_IN = {

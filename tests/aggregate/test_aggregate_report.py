@@ -16,7 +16,6 @@ from trinity_jax.aggregate.results import (
     choose_label,
     disagreement,
     reliability,
-    wilson,
 )
 
 VOID = {"meta"}
@@ -322,14 +321,6 @@ def test_a_calibrated_aggregate_has_the_error_of_chance():
         truth = (rng.random((400, 1)) > posterior.cumsum(1)[:, :2]).sum(1)
         errors.append(reliability(posterior, truth).error)
     assert reliability(posterior, truth).chance == pytest.approx(np.mean(errors), rel=0.05)
-
-
-def test_wilson():
-    """R. G. Newcombe. Two-sided confidence intervals for the single proportion. 1998, table I."""
-    low, high = wilson([81, 15, 0, 1], [263, 148, 20, 29])
-    np.testing.assert_allclose(low, [0.2553, 0.0624, 0, 0.0061], atol=6e-5)
-    np.testing.assert_allclose(high, [0.3662, 0.1605, 0.1611, 0.1718], atol=6e-5)
-    assert np.isnan(wilson(0, 0)).all()
 
 
 def test_choices():

@@ -18,6 +18,7 @@ from trinity_jax.algorithms.statistics import (
     paired,
     signed_rank,
     student,
+    wilson,
 )
 
 
@@ -207,3 +208,12 @@ def test_accuracy_maps_over_replicas():
     mapped = jax.vmap(accuracy, (0, None))(log_posterior, truth)
     loop = [np.mean(np.argmax(p, axis=1) == truth) for p in np.array(log_posterior)]
     np.testing.assert_allclose(mapped, loop, rtol=1e-6)
+
+
+def test_wilson():
+    """R. G. Newcombe. Two-sided confidence intervals for the single proportion. 1998, table I."""
+    right, count = np.array([81, 15, 0, 1]), np.array([263, 148, 20, 29])
+    low, high = wilson(right / count, count)
+    np.testing.assert_allclose(low, [0.2553, 0.0624, 0, 0.0061], atol=6e-5)
+    np.testing.assert_allclose(high, [0.3662, 0.1605, 0.1611, 0.1718], atol=6e-5)
+    assert np.isnan(wilson(0.0, 0)).all()

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import traceback
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from trinity_jax import watch
 from trinity_jax.compute import mesh, replicas
 from trinity_jax.compute.run import Run
 from trinity_jax.compute.sweep import Sweep
@@ -96,3 +98,45 @@ def test_a_state_that_is_no_number_is_not_kept(tmp_path):
     assert not (tmp_path / "records.jsonl").exists()
     with Run(tmp_path, "tiny", "laptop", Config()) as run:
         run.commit(0, {"scores": jnp.array([-jnp.inf])}, [])  # of what is never to be asked
+
+
+def descend(t, data, state, replica):
+    """Steps of descent that grow; in round 1 those of the replica that is `wild` overflow."""
+    x, y = data
+
+    def step(i, carry):
+        w, _ = carry
+        loss, slope = jax.value_and_grad(lambda w: ((x @ w - y) ** 2).mean())(w)
+        watch.tell(i, squares=loss, other=jnp.zeros(()))
+        return w - jnp.where((t == 1) & replica["wild"], 1e15, 0.1) * slope, loss
+
+    w, loss = jax.lax.fori_loop(0, 6, step, (state["w"], jnp.zeros(())))
+    return {"w": w}, {"loss": loss}
+
+
+def overflow(out, **how):
+    rows, replica = replicas.grid(seed=range(3))
+    replica["wild"] = np.array([False, True, True])
+    data = np.eye(8, FEATURES, dtype=np.float32), np.ones(8, np.float32)
+    with Run(out, "tiny", "laptop", Config(), **how) as run:
+        begin = lambda data, replica: {"w": jnp.zeros(FEATURES)}
+        sweep = Sweep(run, 3, begin, descend, data, replica)
+        for t, metrics in sweep:
+            run.commit(t, sweep.state, run.measurements(rows, metrics))
+
+
+@pytest.mark.parametrize("sizes", [(4, 1), (2, 2), (1, 4)])
+def test_the_step_and_the_loss_are_named(tmp_path, sizes):
+    """1e15 of it, squared, and so on: the third step's loss does not fit in single precision."""
+    with pytest.raises(Failure) as failed:
+        overflow(tmp_path, mesh=mesh.make(*sizes))
+    assert "round 1, seed 1): squares was inf in step 2 of the round; the che" in str(failed.value)
+
+
+def test_nans_are_shown_where_they_are_made(tmp_path):
+    """By the line of the operation, in the round and the replica in which they first are."""
+    with jax.debug_nans(True), pytest.raises(FloatingPointError) as failed:
+        overflow(tmp_path, mesh=mesh.make(4, 1))
+    assert {json.loads(line)["round"] for line in records(tmp_path).splitlines()} == {0}
+    trace = "".join(traceback.format_exception(failed.value))
+    assert "loss, slope = jax.value_and_grad" in trace or "* slope, loss" in trace

@@ -124,7 +124,8 @@ def moved(small_layers):
     of = lambda state: (state.params, state.judge[0], state.maker[0])
 
     def by(name, done):
-        after = step(jax.random.key(1), jax.tree.map(float, ARMS[name]), done, batch, state)
+        arm = jax.tree.map(float, ARMS[name])
+        after = step(jax.random.key(1), arm, 10 * done, 10, batch, state)
         return [changed(a, b) for a, b in zip(of(state), of(after), strict=True)]
 
     return by

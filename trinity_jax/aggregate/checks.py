@@ -15,8 +15,8 @@ from trinity_jax.aggregate.results import (
     Trust,
     choose_label,
     disagreement,
-    wilson,
 )
+from trinity_jax.algorithms import statistics
 from trinity_jax.compute.run import Run
 from trinity_jax.data.aggregation import (
     aggregators,
@@ -159,7 +159,8 @@ def _alarms(truth, posterior: Mapping[str, np.ndarray], method: str, untold: str
     for name, of in posterior.items():
         right[name] = of.argmax(1) == truth
     hits, sure = right[untold], posterior[untold].max(1).mean()
-    share, (low, high) = hits.mean(), wilson(hits.sum(), len(hits))
+    share = hits.mean()
+    low, high = np.asarray(statistics.wilson(share, len(hits)))
     if high < sure and share < sure - GAP:
         said.append(
             f"{untold} and gold disagree: it is right on {share:.0%} of the gold items "

@@ -31,8 +31,8 @@ from trinity_jax.aggregate.results import (
     choose_label,
     disagreement,
     reliability,
-    wilson,
 )
+from trinity_jax.algorithms import statistics
 
 UNSURE = 0.7  # confidence below which an item is counted as unsure
 CLASSES, MATRIX_CLASSES = 30, 12  # listed with their shares; with pictures of the matrices
@@ -276,7 +276,7 @@ def _calibration(trust: Trust) -> str:
     bins, choice = reliability(held, truth), choose_label(held)
     told = choice.label >= 0
     sure, right = _mean(choice.confidence[told]), _mean((choice.label == truth)[told])
-    low, high = wilson(right * told.sum(), told.sum())
+    low, high = np.asarray(statistics.wilson(right, told.sum()))
     meant = "as often as it says, within what so few items can show"
     if not low <= sure <= high:
         meant = "less often than it says" if sure > right else "more often than it says"

@@ -1,13 +1,12 @@
 """What an aggregation found, as arrays on the host, and the numbers that reports take from it."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, SupportsFloat
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import ArrayLike
 
-Z = 1.959963984540054  # two-sided 95 % of a normal
+from trinity_jax.algorithms import statistics
 
 
 class Answer(NamedTuple):
@@ -77,21 +76,6 @@ def choose_label(posterior: Float[np.ndarray, "item label"]) -> Choice:
     return Choice(np.where(unknown, -1, label), confidence, np.where(unknown, -1, runner_up))
 
 
-def wilson(
-    right: ArrayLike | SupportsFloat, count: ArrayLike | SupportsFloat
-) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's 95 % interval for a share, (low, high); NaN where nothing was counted.
-
-    E. B. Wilson. Probable inference, the law of succession, and statistical inference. JASA 1927.
-    """
-    n = np.array(count, np.float64)
-    n = np.where(n > 0, n, np.nan)
-    share, per = np.asarray(right) / n, Z**2 / n
-    middle = (share + per / 2) / (1 + per)
-    half = np.sqrt(per * (share * (1 - share) + per / 4)) / (1 + per)
-    return np.asarray(np.maximum(middle - half, 0)), np.asarray(np.minimum(middle + half, 1))
-
-
 def reliability(
     posterior: Float[np.ndarray, "known label"], truth: Int[np.ndarray, " known"], bins: int = 10
 ) -> Reliability:
@@ -117,7 +101,8 @@ def reliability(
     n, some = max(len(sure), 1), np.where(count > 0, count, np.nan)
     chance = float(np.sqrt(2 / np.pi * np.maximum(spread, 0)).sum() / n)
     error = float(np.abs(hits - mass).sum() / n)
-    return Reliability(count, mass / some, hits / some, *wilson(hits, count), error, chance)
+    low, high = np.asarray(statistics.wilson(hits / some, count))
+    return Reliability(count, mass / some, hits / some, low, high, error, chance)
 
 
 def disagreement(

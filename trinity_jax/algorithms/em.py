@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from trinity_jax import watch
 from trinity_jax.types import PRNGKey
 
 
@@ -71,7 +72,9 @@ def fit(em: EM, key: PRNGKey, observed: Any, num_steps: int) -> tuple[Any, Info]
     key_init, key_step = jax.random.split(key)
 
     def step(state, t):
-        return em.step(jax.random.fold_in(key_step, t), state, observed)
+        state, info = em.step(jax.random.fold_in(key_step, t), state, observed)
+        watch.tell(t, objective=info.objective)
+        return state, info
 
     return jax.lax.scan(step, em.init(key_init, observed), jnp.arange(num_steps))
 
@@ -90,6 +93,7 @@ def fit_best(em: EM, key: PRNGKey, observed: Any, num_steps: int) -> "Fitted":
     def step(carry, t):
         state, best = carry
         state, info = em.step(jax.random.fold_in(key_step, t), state, observed)
+        watch.tell(t, objective=info.objective)
         better = info.objective > best.info.objective
         new = Fitted(state, info, t + 1, t + 1 < num_steps)
         return (state, jax.tree.map(lambda n, b: jnp.where(better, n, b), new, best)), None
@@ -137,6 +141,7 @@ def fit_until(
     def step(carry):
         key = jax.random.fold_in(key_step, carry.num_steps)
         state, info = em.step(key, carry.state, observed)
+        watch.tell(carry.num_steps, objective=info.objective)
         stands = info.objective - carry.info.objective < tolerance
         return Fitted(state, info, carry.num_steps + 1, stands | (info.change <= max_change))
 

@@ -1,6 +1,6 @@
 """What reports say of measurements: means with intervals over replicas, tests, and accuracy.
 
-All but `accuracy`, which can be traced, run on the host in float64.
+All but `accuracy` and `wilson`, which can be traced, run on the host in float64.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int, Scalar
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
@@ -177,6 +178,24 @@ def accuracy(log_posterior: Float[Array, "item label"], truth: Int[Array, " item
     right = known & jnp.take_along_axis(best, jnp.maximum(truth, 0)[:, None], axis=1)[:, 0]
     credit = jnp.where(right, 1 / jnp.maximum(best.sum(axis=1), 1), 0)
     return credit.sum() / jnp.maximum(known.sum(), 1)
+
+
+def wilson(
+    share: ArrayLike, count: ArrayLike, confidence: float = 0.95
+) -> tuple[Float[Array, "*group"], Float[Array, "*group"]]:
+    """Wilson's interval for the probability of what was seen in a share of `count` trials.
+
+    E. B. Wilson. Probable inference, the law of succession, and statistical inference. JASA 1927.
+
+    Returns:
+        Its ends, in [0, 1]; NaN where the share is, or nothing was counted.
+    """
+    count = jnp.asarray(count)
+    share = jnp.where(count > 0, jnp.asarray(share), jnp.nan)
+    z = ndtri((1 + confidence) / 2)
+    centre = (share * count + z**2 / 2) / (count + z**2)
+    half = z * jnp.sqrt(count * share * (1 - share) + z**2 / 4) / (count + z**2)
+    return jnp.maximum(centre - half, 0), jnp.minimum(centre + half, 1)
 
 
 def _check_confidence(confidence: float) -> None:

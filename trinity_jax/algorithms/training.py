@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from trinity_jax import watch
 from trinity_jax.algorithms.losses import weighted_cross_entropy
 from trinity_jax.algorithms.networks import Network
 from trinity_jax.types import Params, PRNGKey
@@ -178,8 +179,10 @@ def train(
             )
             if revise is not None:
                 targets = targets.at[chosen].set(revise(logits, target))
+            now = epoch * steps + step
+            watch.tell(now, **{loss_of.__name__: value})
             update, opt = optimiser.update(gradient, opt, params)
-            rate = learning_rate((epoch * steps + step) / (epochs * steps))
+            rate = learning_rate(now / (epochs * steps))
             params = jax.tree.map(lambda p, u: p + rate * u, params, update)
             return State(params, stats, opt), targets, total + value
 

@@ -24,7 +24,6 @@ import dataclasses
 import fcntl
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import shutil
@@ -38,13 +37,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 
 from trinity_jax import __version__
-from trinity_jax.compute import hosts, logs, progress, replicas, scalars
+from trinity_jax.compute import finite, hosts, logs, progress, replicas, scalars
 from trinity_jax.compute import mesh as meshes
 from trinity_jax.compute.checkpoint import Checkpoints
 from trinity_jax.compute.signals import held_back
@@ -81,6 +79,7 @@ class Run:
     Attributes:
       directory: for files; where several processes run as one, only the first's is kept.
       mesh: the devices to compute on.
+      cause: asked why numbers of a round went bad, for the sentence that says so.
     """
 
     def __init__(
@@ -111,6 +110,7 @@ class Run:
           InputError: the directory cannot be written, is in use, or holds another run.
         """
         self.mesh, self._in_turn = mesh or meshes.make(), in_turn
+        self.cause: Callable[[int], str] = lambda t: ""
         self._scratch = None if hosts.first() else tempfile.TemporaryDirectory()
         where = self._scratch.name if self._scratch else directory
         self.directory = Path(os.path.realpath(where))  # resolve() would raise in a ring of links
@@ -244,7 +244,7 @@ class Run:
           The next round's number and its state; records after the last checkpoint are cut off.
         """
         with self.phase("restore"):
-            start, state = self._restore(init)
+            start, state = self.restore(init)
             path = self.directory / "records.jsonl"
             if path.exists():
                 kept = [json.dumps(row) + "\n" for row in self.records() if row["round"] < start]
@@ -256,7 +256,8 @@ class Run:
             self.say(f"resumed in {self.directory}: {start} rounds are done")
         return start, state
 
-    def _restore(self, init: Callable[[], Any]) -> tuple[int, Any]:
+    def restore(self, init: Callable[[], Any]) -> tuple[int, Any]:
+        """The first round that is not committed, and its state; see `resume`."""
         like = jax.eval_shape(init)
         found = self._checkpoints.restore(like) if self._checkpoints else None
         start = hosts.agree(lambda: 0 if found is None else found[0] + 1)
@@ -298,19 +299,14 @@ class Run:
         """Makes round `t` permanent: its records, then its checkpoint.
 
         Raises:
-          Failure: a record is not finite; the checkpoint before stays the newest.
+          Failure: a number is bad, see `finite.fault`; the checkpoint before stays the newest.
         """
-        rows = [{"round": t, **row} for row in rows]
-        for row in rows:
-            for field, value in row.items():
-                if isinstance(value, float) and not math.isfinite(value):
-                    where = ", ".join(f"{k} {v}" for k, v in row.items() if k != field)
-                    raise Failure(
-                        f"{field} became {value} ({where}); the checkpoint before round {t} is "
-                        "kept: try a smaller learning rate, or --debug-nans to see where"
-                    )
-        whole = hosts.fetch(state)
-        self._check_numbers(t, whole)
+        rows, whole = [{"round": t, **row} for row in rows], hosts.fetch(state)
+        if fault := finite.fault(rows, whole):
+            raise Failure(
+                f"{fault}{self.cause(t)}; the checkpoint before round {t} is kept: "
+                "try a smaller learning rate, or --debug-nans to see where"
+            )
         logs.append(self.directory / "records.jsonl", rows)
         with self.phase("checkpoint"):
             hosts.agree(lambda: self._save(t, whole))
@@ -320,16 +316,6 @@ class Run:
     def _save(self, t: int, state: Any) -> None:
         assert self._checkpoints is not None
         self._checkpoints.save(t, state)
-
-    def _check_numbers(self, t: int, state: Any) -> None:
-        """Raises `Failure` where the state has numbers that are none (infinite ones may be)."""
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-            if jnp.issubdtype(leaf.dtype, jnp.floating) and np.isnan(np.asarray(leaf)).any():
-                where = jax.tree_util.keystr(path)
-                raise Failure(
-                    f"the state's {where} became nan; the checkpoint before round {t} is "
-                    "kept: try a smaller learning rate, or --debug-nans to see where"
-                )
 
     def once(self, name: str, measure: Callable[[], Any], announce: str = "") -> Any:
         """What `measure` returns, as JSON keeps it; a run that is taken up again does not ask it.

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trinity_jax.compute import hosts, replicas
+from trinity_jax import watch
+from trinity_jax.compute import finite, hosts, replicas
 from trinity_jax.compute.run import Run
 
 
@@ -47,8 +48,10 @@ class Sweep:
         self.data = replicas.share(data, run.mesh)
         self.replica = replicas.spread(dict(replica), run.mesh)
         begin = run.over_replicas(init, shared=1)
-        self._start, state = run.resume(lambda: begin(self.data, self.replica))
+        self._init, self._advance = lambda: begin(self.data, self.replica), advance
+        self._start, state = run.resume(self._init)
         self.state = replicas.spread(state, run.mesh)
+        run.cause = self._cause
         whole = jax.jit(run.over_replicas(advance, shared=2), donate_argnums=2)
         given = np.int32(0), self.data, self.state, self.replica
         self._program = run.compile(whole, self._start, total, *given)
@@ -61,7 +64,50 @@ class Sweep:
 
     def advance(self, t: int, state: Any, replica: Mapping[str, Any]) -> tuple[Any, Any]:
         """A round of all replicas: their new state, and metrics; the old state is used up."""
-        return self._program(np.int32(t), self.data, state, replica)
+        with jax.debug_nans(False):  # a compiled program could not say where
+            found = self._program(np.int32(t), self.data, state, replica)
+        if jax.config.jax_debug_nans and finite.holds_nan(hosts.fetch(found)):
+            self._go_through(int(t))
+        return found
+
+    def _cause(self, t: int) -> str:
+        """The first step of round `t` in which a loss was bad, in words; empty where none was."""
+        if jax.process_count() > 1:  # each has a part of the replicas
+            return ""
+        self._run.say(f"looking for the step of round {t} in which numbers went bad")
+        found = self._first_bad(t)
+        return f": {found[0]} of the round" if found else ""
+
+    def _first_bad(self, t: int) -> tuple[watch.Bad, Any] | None:
+        """Does round `t` again, replica by replica, up to one with a bad loss; and that replica."""
+        anew = lambda *given: self._advance(*given)  # as another function it is traced again
+        program = jax.jit(self._run.over_replicas(anew, shared=2))
+        with watch.watching() as noted, jax.debug_nans(False):
+            for row in self._rows():
+                jax.block_until_ready(program(np.int32(t), self.data, *row))
+                jax.effects_barrier()
+                if noted:
+                    return min(noted), row
+        return None
+
+    def _rows(self) -> Iterator[Any]:
+        """State, before the round that is not committed, and what differs, of each replica [1]."""
+        _, state = self._run.restore(self._init)
+        every = jax.device_get((state, dict(self.replica)))
+        for i in range(len(jax.tree.leaves(every)[0])):
+            yield jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], every)
+
+    def _go_through(self, t: int) -> None:
+        """Does round `t` again, operation by operation: raises where the first NaN is made."""
+        if self.mesh.shape["data"] > 1 or jax.process_count() > 1:
+            self._run.say("one process without --mesh would show which operation it was")
+            return
+        self._run.say(f"going through round {t} operation by operation")
+        found = self._first_bad(t)
+        with jax.disable_jit():
+            for row in [found[1]] if found else self._rows():
+                alone = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), row)
+                self._advance(jnp.int32(t), self.data, *alone)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """The number of each round that is left and its metrics, NumPy arrays [replica, ...]."""

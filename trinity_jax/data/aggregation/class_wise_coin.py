@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.algorithms.em import EM
 from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
 from trinity_jax.data.aggregation.dawid_skene import SMALLEST, class_prior
-from trinity_jax.data.aggregation.majority import soft_vote
+from trinity_jax.data.aggregation.majority import from_vote
 
 
 class State(NamedTuple):
@@ -57,25 +57,14 @@ def class_wise_coin(dims: Dims, right=1.1, wrong=0.1) -> EM:
         agreed = nothing.at[table.worker, table.label].add(given)
         return ratio(agreed, met), class_prior(table, dims, posterior)
 
-    def init(key, table, /):
-        del key
-        posterior = soft_vote(table, dims)
-        return State(jnp.log(posterior), *estimate(table, posterior))
-
-    def step(key, state, table, /):
-        del key
-        skill, log_prior = estimate(table, jnp.exp(state.log_posterior))
+    def expect(table, skill, log_prior):
         log_posterior, log_likelihood = _expectation(table, dims, skill, log_prior)
         nobody = ratio(0.0, 0.0)  # so that workers without labels add nothing
         log_density = right * jnp.log(skill / nobody)
         log_density += others * wrong * (jnp.log1p(-skill) - jnp.log1p(-nobody))
-        info = Info(
-            (log_likelihood + log_density.sum()) / table.weight.sum(),
-            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
-        )
-        return State(log_posterior, skill, log_prior), info
+        return log_posterior, log_likelihood + log_density.sum()
 
-    return EM(init, step)
+    return from_vote(dims, State, estimate, expect)
 
 
 def _expectation(

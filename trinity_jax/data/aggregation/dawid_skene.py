@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.algorithms.em import EM
 from trinity_jax.data.aggregation.annotations import (
     Annotations,
     Dims,
@@ -22,7 +22,7 @@ from trinity_jax.data.aggregation.annotations import (
     evidence,
     labelled,
 )
-from trinity_jax.data.aggregation.majority import soft_vote
+from trinity_jax.data.aggregation.majority import from_vote
 
 SMALLEST = 1e-10  # probabilities below it are taken for it before a logarithm
 
@@ -121,19 +121,8 @@ def _alternate(dims: Dims, maximisation, log_density) -> EM:
     def estimate(table, posterior):
         return maximisation(table, posterior), class_prior(table, dims, posterior)
 
-    def init(key, table, /):
-        del key
-        posterior = soft_vote(table, dims)
-        return State(jnp.log(posterior), *estimate(table, posterior))
-
-    def step(key, state, table, /):
-        del key
-        log_confusion, log_prior = estimate(table, jnp.exp(state.log_posterior))
+    def expect(table, log_confusion, log_prior):
         log_posterior, log_likelihood = expectation(table, dims, log_confusion, log_prior[None])
-        info = Info(
-            (log_likelihood + log_density(log_confusion)) / table.weight.sum(),
-            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
-        )
-        return State(log_posterior, log_confusion, log_prior), info
+        return log_posterior, log_likelihood + log_density(log_confusion)
 
-    return EM(init, step)
+    return from_vote(dims, State, estimate, expect)

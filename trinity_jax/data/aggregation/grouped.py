@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.algorithms.em import EM
 from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
 from trinity_jax.data.aggregation.dawid_skene import (
     SMALLEST,
@@ -32,7 +32,7 @@ from trinity_jax.data.aggregation.dawid_skene import (
     log_normalise,
     pseudo_counts,
 )
-from trinity_jax.data.aggregation.majority import soft_vote
+from trinity_jax.data.aggregation.majority import from_vote
 from trinity_jax.types import InputError
 
 
@@ -106,26 +106,14 @@ def grouped(
         counts = counts.at[table.worker, of, slot].add(rows).swapaxes(2, 3)
         return log_normalise(prior + counts), class_prior(table, dims, posterior)
 
-    def init(key, table, /):
-        del key
-        posterior = soft_vote(table, dims)
-        return State(jnp.log(posterior), *estimate(table, posterior))
-
-    def step(key, state, table, /):
-        del key
-        log_confusion, log_prior = estimate(table, jnp.exp(state.log_posterior))
+    def expect(table, log_confusion, log_prior):
         joint = log_prior[None] + _evidence(table, dims, groups, log_confusion, outside)
         per_item = jax.nn.logsumexp(joint, axis=1)
-        log_posterior = jax.nn.log_softmax(joint, axis=1)
         log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
         log_density = (prior * (log_confusion - log_normalise(prior))).sum()  # 0 without labels
-        info = Info(
-            (log_likelihood + log_density) / table.weight.sum(),
-            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
-        )
-        return State(log_posterior, log_confusion, log_prior), info
+        return jax.nn.log_softmax(joint, axis=1), log_likelihood + log_density
 
-    return EM(init, step)
+    return from_vote(dims, State, estimate, expect)
 
 
 def _evidence(

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Array, Float
 
-from trinity_jax.algorithms.em import EM, Info, largest_change
+from trinity_jax.algorithms.em import EM
 from trinity_jax.data.aggregation.annotations import (
     Annotations,
     Dims,
@@ -30,7 +30,7 @@ from trinity_jax.data.aggregation.annotations import (
     labelled,
 )
 from trinity_jax.data.aggregation.dawid_skene import expectation, pseudo_counts
-from trinity_jax.data.aggregation.majority import soft_vote
+from trinity_jax.data.aggregation.majority import from_vote
 
 CLASS_PRIOR = 1.0  # alpha
 
@@ -79,23 +79,11 @@ def ibcc(dims: Dims, prior: Float[Array, "#worker #label #label"] | None = None)
         confusion = prior + confusion_counts(table, dims, posterior)
         return confusion, CLASS_PRIOR + class_mass(table, dims, posterior)
 
-    def init(key, table, /):
-        del key
-        posterior = soft_vote(table, dims)
-        return State(jnp.log(posterior), *estimate(table, posterior))
-
-    def step(key, state, table, /):
-        del key
-        confusion, classes = estimate(table, jnp.exp(state.log_posterior))
+    def expect(table, confusion, classes):
         log_posterior, log_evidence = expectation(
             table, dims, expected_log(confusion), expected_log(classes)[None]
         )
         bound = log_evidence - divergence(confusion, prior)
-        bound -= divergence(classes, jnp.full((1,), CLASS_PRIOR))
-        info = Info(
-            bound / table.weight.sum(),
-            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
-        )
-        return State(log_posterior, confusion, classes), info
+        return log_posterior, bound - divergence(classes, jnp.full((1,), CLASS_PRIOR))
 
-    return EM(init, step)
+    return from_vote(dims, State, estimate, expect)

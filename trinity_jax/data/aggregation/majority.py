@@ -3,14 +3,15 @@
 P[i, k] = (1 / r_i) sum_t 1[item_t = i, label_t = k]        soft vote, uniform where r_i = 0
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from trinity_jax.algorithms.em import EM, Info, largest_change
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, votes
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled, votes
 from trinity_jax.types import PRNGKey
 
 
@@ -32,6 +33,34 @@ def hard_vote(key: PRNGKey, table: Annotations, dims: Dims) -> Int[Array, " item
     share = soft_vote(table, dims)
     lottery = jax.random.uniform(key, share.shape)
     return jnp.where(share == share.max(1, keepdims=True), lottery, -1).argmax(1)
+
+
+def from_vote(
+    dims: Dims, state: Callable[..., Any], maximise: Callable[..., Any], expect: Callable[..., Any]
+) -> EM:
+    """EM that takes the soft vote for its first posterior.
+
+    Args:
+      dims: sizes of the table.
+      state: of a log-posterior and parameters; has a field `log_posterior`.
+      maximise: the M-step, `(table, posterior) -> parameters`, a tuple.
+      expect: the E-step, `(table, *parameters) -> (log_posterior, objective)`; the objective is of
+        all annotations together.
+    """
+
+    def init(key, table, /):
+        del key
+        posterior = soft_vote(table, dims)
+        return state(jnp.log(posterior), *maximise(table, posterior))
+
+    def step(key, previous, table, /):
+        del key
+        parameters = maximise(table, jnp.exp(previous.log_posterior))
+        log_posterior, objective = expect(table, *parameters)
+        change = largest_change(log_posterior, previous.log_posterior, labelled(table, dims))
+        return state(log_posterior, *parameters), Info(objective / table.weight.sum(), change)
+
+    return EM(init, step)
 
 
 def _constant(log_posterior) -> EM:

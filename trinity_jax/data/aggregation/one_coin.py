@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from trinity_jax.algorithms.em import EM, Info, largest_change
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
+from trinity_jax.algorithms.em import EM
+from trinity_jax.data.aggregation.annotations import Annotations, Dims
 from trinity_jax.data.aggregation.dawid_skene import SMALLEST, class_prior, expectation
-from trinity_jax.data.aggregation.majority import soft_vote
+from trinity_jax.data.aggregation.majority import from_vote
 
 
 class State(NamedTuple):
@@ -67,22 +67,10 @@ def one_coin(dims: Dims, right=0.0, wrong=0.0, estimate_prior: bool = False) -> 
         log_prior = class_prior(table, dims, posterior) if estimate_prior else uniform
         return agreement(table, dims, posterior, right, wrong), log_prior
 
-    def init(key, table, /):
-        del key
-        posterior = soft_vote(table, dims)
-        return State(jnp.log(posterior), *estimate(table, posterior))
-
-    def step(key, state, table, /):
-        del key
-        skill, log_prior = estimate(table, jnp.exp(state.log_posterior))
+    def expect(table, skill, log_prior):
         log_confusion = coin_confusion(skill, dims.labels)
         log_posterior, log_likelihood = expectation(table, dims, log_confusion, log_prior[None])
         log_right, log_wrong = log_confusion[:, 0, 0], log_confusion[:, 0, -1]
-        log_density = (right * log_right + wrong * log_wrong).sum()
-        info = Info(
-            (log_likelihood + log_density) / table.weight.sum(),
-            largest_change(log_posterior, state.log_posterior, labelled(table, dims)),
-        )
-        return State(log_posterior, skill, log_prior), info
+        return log_posterior, log_likelihood + (right * log_right + wrong * log_wrong).sum()
 
-    return EM(init, step)
+    return from_vote(dims, State, estimate, expect)

@@ -15,7 +15,7 @@ A. N. Angelopoulos, S. Bates, C. Fannjiang, M. I. Jordan, T. Zrnic. Prediction-p
 Science 382, 2023. A. N. Angelopoulos, J. C. Duchi, T. Zrnic. PPI++: efficient prediction-powered
 inference. arXiv 2311.01453 (the tuning). T. Zrnic, E. J. Candes. Cross-prediction-powered
 inference. PNAS 121, 2024. A. Agresti, B. A. Coull. Approximate is better than "exact" for interval
-estimation of binomial proportions. The American Statistician 52, 1998. E. B. Wilson. JASA 22, 1927.
+estimation of binomial proportions. The American Statistician 52, 1998.
 """
 
 from collections.abc import Callable
@@ -218,18 +218,8 @@ def accuracy(
     _check(confidence)
     count = (gold >= 0).sum().astype(log_posterior.dtype)
     share = jnp.where(count > 0, statistics.accuracy(log_posterior, gold), jnp.nan)
-    low, high = wilson(share, count, confidence)
+    low, high = statistics.wilson(share, count, confidence)
     return Interval(share, low, high, count)
-
-
-def wilson(
-    share: Float[Array, "*group"], count: Float[Array, "*group"], confidence: float = 0.95
-) -> tuple[Float[Array, "*group"], Float[Array, "*group"]]:
-    """Wilson's interval for the probability of what was seen in a share of `count` trials."""
-    z = ndtri((1 + confidence) / 2)
-    centre = (share * count + z**2 / 2) / (count + z**2)
-    half = z * jnp.sqrt(count * share * (1 - share) + z**2 / 4) / (count + z**2)
-    return centre - half, centre + half
 
 
 def _check(confidence: float) -> None:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from trinity_jax import watch
 from trinity_jax.algorithms.encoder import used
 from trinity_jax.algorithms.tagger import Forms, Tagger, Tokens
 from trinity_jax.data.collection.buckets import Bucket
@@ -133,9 +134,11 @@ def train(
             row, values, gradient = jax.lax.switch(
                 of_bucket[batch], branches, bits, params, of_slot[batch]
             )
+            now = epoch * number + step
+            watch.tell(now, negative_log_likelihood=values[0])
             few, few_state = _at(row, params), _at(row, state)
             update, few_state = optimiser.update(gradient, few_state, few)
-            rate = learning_rate((epoch * number + step) / steps)
+            rate = learning_rate(now / steps)
             few = jax.tree.map(lambda p, u: p + rate * u, few, update)
             return _put(row, params, few), _put(row, state, few_state), total + values
 
