@@ -14,6 +14,7 @@ Student's p value, and that p after Holm's correction for all that are printed.
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Annotated
 
@@ -59,7 +60,10 @@ def read_all(directories: tuple[str, ...]) -> tuple[list[Recorded], Kind]:
                 f"{runs[0].experiment}, as {directories[0]} is"
             )
     if len({run.name for run in runs}) < len(runs):
-        runs = [run._replace(name=path) for run, path in zip(runs, directories, strict=True)]
+        paths = [os.path.abspath(path) for path in directories]
+        above = os.path.commonpath(paths)
+        names = [os.path.relpath(path, above) for path in paths]
+        runs = [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
     return runs, kinds[0]
 
 

@@ -1,6 +1,7 @@
 """The figure of several runs: a panel for each setting, a line for each arm of each run."""
 
 import pathlib
+import textwrap
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -44,9 +45,10 @@ def draw(panels: dict[str, Lines], kind: Kind, metric: str, directory: pathlib.P
         axes.set(xlabel=kind.axis, ylabel=metric.replace("_", " "))
         named = [title, *arms] if len(arms) == 1 else [title]  # colours do not say which arm
         axes.set_title(", ".join(filter(None, named)), fontsize="medium")
-    keys = [Line2D([], [], label=name, markersize=3, **of) for name, of in look.items()]
+    key = lambda name, **of: Line2D([], [], label=textwrap.fill(name, 24), markersize=3, **of)
+    keys = [key(name, **of) for name, of in look.items()]
     if i:
-        keys += [Line2D([], [], label=run, color="k", linestyle=of) for run, of in stroke.items()]
+        keys += [key(run, color="k", linestyle=of) for run, of in stroke.items()]
     figure.legend(handles=keys, loc="outside right upper", fontsize=7)
     figures.save(figure, directory)
 

@@ -29,6 +29,7 @@ from trinity_jax.data.aggregation import model_bootstrapped
 from trinity_jax.data.aggregation.annotations import Dims, purchase
 from trinity_jax.data.aggregation.targets import TARGETS, Evidence, Target, weighted_vote
 from trinity_jax.data.aggregation.workers import WORKERS, annotate
+from trinity_jax.data.augmentation.distortion import AUGMENTS
 from trinity_jax.types import InputError, choose
 
 PEOPLE = {"csv": real_annotators, "crowd": real_annotators, "labelme": labelme}  # not simulated
@@ -38,14 +39,16 @@ MATCHES = {"steps": True, "epochs": False}  # whether more labels an item mean m
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What the experiment varies; replicas are all combinations of the first eight."""
+    """What the experiment varies; replicas are all combinations of the first six."""
 
     seeds: int = 10  # replicas with workers, labels, items bought and training drawn anew
     # Models of the simulated workers: hammer_spammer, class_wise, one_coin, pair_flip, adversarial.
     workers: tuple[str, ...] = ("hammer_spammer", "class_wise")
     qualities: tuple[float, ...] = (0.2, 0.6)  # of workers, 0 to 1: the share of hammers, for one
     redundancies: tuple[int, ...] = (1, 3, 5, 7)  # labels an item
-    methods: tuple[str, ...] = ()  # what to compare, by name; none: all there are for the data
+    # What to compare, by name; none: all there are for the data, but for csv: only majority, wawa,
+    # dawid_skene, dawid_skene_map, one_coin and ibcc, which are quick.
+    methods: tuple[str, ...] = ()
     budget_match: tuple[str, ...] = tuple(MATCHES)  # equal at all redundancies; first: headline
     data: str = "digits"  # npz:DIR, idx:DIR, tfds:NAME; labelled by people: csv:, labelme:, tfds:
     prefix: str = ""  # which files, where an npz folder holds several data sets
@@ -66,7 +69,7 @@ class Config:
         whole = dict.fromkeys(("seeds", "num_workers", "epochs", "batch_size"), (1, 10**9))
         least = dict.fromkeys(("budget", "updates", "strength"), (0, 10**9))
         program.in_range(self, learning_rate=(1e-9, 1e9), weight_decay=(0, 1), **whole, **least)
-        program.in_range(self, qualities=(0, 1), redundancies=(1, self.num_workers))
+        program.in_range(self, qualities=(0, 1), redundancies=(1, 10**9))
         program.in_range(self, rounds=(1, self.epochs))
         program.known(self, workers=WORKERS, budget_match=MATCHES, schedule=training.SCHEDULES)
 
@@ -101,13 +104,12 @@ class State(NamedTuple):
 
 
 def make_round(config: Config, dims: Dims, methods: list[str], budget: int, each=jax.lax.map):
-    """`init(data, replica) -> state`, `one_round(t, data, state, replica) -> (state, metrics)`,
-    pure; `each` maps passes over items.
-    """
+    """Pure `init(data, replica)` and `one_round(t, data, state, replica)`; `each` maps passes."""
     default = "mlp" if config.data == "digits" else "convnet"
     network = networks.network(config.network or default, dims.labels)
     how = (config.learning_rate, config.weight_decay, config.batch_size, config.schedule)
-    recipe = training.nesterov(network, *how, augment=config.augment)._replace(each=each)
+    augment = AUGMENTS["shift" if config.augment else "none"]
+    recipe = training.nesterov(network, *how, augment)._replace(each=each)
     mbem = methods.index("mbem") if "mbem" in methods else -1
 
     def init(data, replica):
@@ -165,8 +167,10 @@ def make_round(config: Config, dims: Dims, methods: list[str], budget: int, each
 def experiment(config: Config, run: Run) -> None:
     """Reads the data, advances all replicas round by round, and reports."""
     if people := PEOPLE.get(sources.kind(config.data)):
+        real_annotators.refuse_unused(config, PRESETS[run.preset], people.USES)
         people.experiment(config, run)
         return
+    program.in_range(config, redundancies=(1, config.num_workers))
     methods = choose(METHODS, config.methods, "method")
     with run.phase("load", f"reading {config.data}"):
         data = sources.images(config.data, prefix=config.prefix)
@@ -189,7 +193,7 @@ def experiment(config: Config, run: Run) -> None:
     for t, metrics in sweep:
         trained = [t < config.rounds or row["method"] == "mbem" for row in rows]
         run.commit(t, sweep.state, run.measurements(rows, metrics, trained))
-    crowdsourcing_report.report(config, run)
+    crowdsourcing_report.report(config, dims.labels, run)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from trinity_jax.data.aggregation import theory
 from trinity_jax.data.aggregation.annotations import Dims
 from trinity_jax.data.aggregation.workers import WORKERS
 
-STYLES = {  # in the order of the legend
+STYLES = {  # in the order of the legend; other methods come after them
     "majority": "-",
     "weighted_vote": "-",
     "em": "-",
@@ -42,8 +42,11 @@ PAPER_MAJORITY = {
 }
 
 
-def draw(config, errors: dict, directory) -> None:
-    """A row a setting: error by steps, error by epochs, and relative to r = 1 with the theory."""
+def draw(config, errors: dict, labels: int, directory) -> None:
+    """A row a setting: error by steps, error by epochs, and relative to r = 1 with the theory.
+
+    `errors` is {setting: {method: {redundancy: [seed]}}}, `labels` the number of classes.
+    """
     settings = [(w, q) for w in config.workers for q in config.qualities]
     columns = len(config.budget_match) + 1
     figure, grid = figures.plt.subplots(
@@ -53,17 +56,18 @@ def draw(config, errors: dict, directory) -> None:
         for axes, match in zip(panels, config.budget_match, strict=False):
             methods = errors[match, workers, quality]
             top = 0.0
-            for colour, (method, style) in zip(figures.COLOURS, STYLES.items(), strict=False):
+            for number, method in enumerate(dict.fromkeys([*STYLES, *methods])):
                 if method in methods:
                     points = {r: interval(e) for r, e in methods[method].items()}
                     top = max(top, *(point["mean"] for point in points.values()))
-                    label = method.replace("_", " ")
-                    figures.curve(axes, points, label, colour, linestyle=style)
+                    look = figures.nth(number)
+                    look["linestyle"] = STYLES.get(method, look["linestyle"])
+                    figures.curve(axes, points, method.replace("_", " "), **look)
             axes.set_title(f"{workers.replace('_', ' ')} {quality}, equal {match}")
             axes.set(xlabel="labels an item, r", ylabel="test error", ylim=(0, 1.15 * top))
             axes.set_xticks(config.redundancies, map(str, config.redundancies))
         first = errors[config.budget_match[0], workers, quality]
-        predict(panels[-1], config, workers, quality, first)
+        predict(panels[-1], config, workers, quality, labels, first)
     tight = {"columnspacing": 1, "handlelength": 1.5, "fontsize": 8}
     figure.legend(
         *grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=5, **tight
@@ -82,10 +86,10 @@ def information(confusion, redundancy):
     return theory.information(jax.random.key(1), confusion, prior, redundancy, num_samples=5000)
 
 
-def predict(axes, config, workers: str, quality: float, methods: dict) -> None:
+def predict(axes, config, workers: str, quality: float, labels: int, methods: dict) -> None:
     """Error relative to r = 1: the two predictions, what was measured, what the paper measured."""
     redundancies = np.array([1, *config.redundancies])  # what all is relative to comes first
-    confusion = WORKERS[workers](jax.random.key(0), Dims(1, config.num_workers, 10), quality)
+    confusion = WORKERS[workers](jax.random.key(0), Dims(1, config.num_workers, labels), quality)
     omega = information(confusion, redundancies)
     for label, theorem, style in (
         ("theory, bound", theory.bound_of, "k:"),

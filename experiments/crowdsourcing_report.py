@@ -3,7 +3,8 @@
 import numpy as np
 
 from experiments import crowdsourcing_figure as figure
-from experiments.verdicts import PARTLY, SHOWN, Claim, Measure, apart, effect, minus
+from experiments import verdicts
+from experiments.verdicts import PARTLY, SHOWN, Claim, Measure, effect, minus
 from trinity_jax.algorithms.statistics import interval, paired
 from trinity_jax.compute.run import Run
 
@@ -89,33 +90,33 @@ def _paper_gain(known: tuple) -> str:
     return f"{100 * (figure.PAPER_MAJORITY[known] - figure.PAPER_MBEM[known][0]):.1f} points"
 
 
+def gains_over_votes(accuracies: dict) -> dict:
+    """MBEM's accuracy less that of votes, in pairs; `accuracies` is {method: [seed]}."""
+    mbem, votes = accuracies.get("mbem"), ("hard_vote", "soft_vote")
+    return {vote: paired(mbem, accuracies[vote]) for vote in votes if mbem and vote in accuracies}
+
+
 def _claims_of_people(found: dict) -> list[Claim]:
     """The claims where people have labelled: one label against two, and MBEM's gain over votes."""
-    budget, accuracy = found["labelme_budget"], found["labelme"]
     once = [
         effect(f"{name.replace('_', ' ')}, labels by people", form["paired"], "points", scale=100)
-        for name, form in budget.items()
+        for name, form in found["labelme_budget"].items()
         if form["paired"] and name in ("hard_vote", "mbem")
     ]
+    where = lambda vote: f"over the {vote.replace('_', ' ')}, labels by people"
     gains = [
-        effect(
-            f"over the {vote.replace('_', ' ')}, labels by people",
-            apart(accuracy["mbem"], accuracy[vote]),
-            "points",
-            size=5,
-            scale=100,
-        )
-        for vote in ("hard_vote", "soft_vote")
-        if accuracy.get("mbem") and accuracy.get(vote)
+        effect(where(vote), gain, "points", size=5, scale=100)
+        for vote, gain in found["labelme_gain"].items()
     ]
     claims = Claim("Labelling once is better than twice, at equal cost", once), Claim(GAIN, gains)
     return [claim for claim in claims if claim.measures]
 
 
-def report(config, run: Run) -> None:
-    """Writes the figure and the summary."""
+def report(config, labels: int, run: Run) -> None:
+    """Writes the figure and the summary; `labels` is the number of classes."""
     errors = final_errors(run.records())
-    figure.draw(config, errors, run.directory)
+    figure.draw(config, errors, labels, run.directory)
     matches = config.budget_match
     more = {f"headline_by_{match}": headline(errors, match) for match in matches[1:]}
-    run.finish(headline(errors, matches[0]), **more)
+    summary = run.finish(headline(errors, matches[0]), **more)
+    verdicts.say(run, summary, claims(summary))

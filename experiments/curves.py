@@ -5,8 +5,9 @@
 Each file is one corpus: strategy,seed,words,score, a row a measurement, in any order. Seeds of one
 name are compared in pairs. Words are counted to the reference's last score and to 95 and 99
 percent of SCORE, one for each file: what training on all data gives. A saving is how many words the
-reference took for each word of the strategy. --out has figure.png and figure.svg to look at, and
-summary.json with every number.
+reference took for each word of the strategy. In a curves.csv of partial_feedback words are
+questions, and none asks at random: it takes --reference uniform. --out has figure.png and
+figure.svg to look at, and summary.json with every number.
 """
 
 import dataclasses
@@ -105,7 +106,8 @@ def draw(tables: dict, full: tuple, directory: pathlib.Path) -> None:
     """The mean curve of each strategy with intervals, a panel a file."""
     figure = figures.plt.figure(figsize=(5 * len(tables), 3.5))
     panels = figure.subplots(1, len(tables), squeeze=False)[0]
-    for panel, (path, table), score in zip(panels, tables.items(), full, strict=True):
+    titles = titles_of([*map(pathlib.Path, tables)])
+    for panel, title, table, score in zip(panels, titles, tables.values(), full, strict=True):
         common = curves.align(table)
         for i, (name, runs) in enumerate(zip(table, common.scores, strict=True)):
             known = runs[~np.isnan(runs[:, 0])]
@@ -113,15 +115,23 @@ def draw(tables: dict, full: tuple, directory: pathlib.Path) -> None:
             figures.curve(panel, points, name, figures.COLOURS[i % 10], marker="")
         if score is not None:
             panel.axhline(score, color="black", linestyle=":", linewidth=0.8, label="all data")
-        panel.set(xlabel="words labelled", ylabel="score", title=pathlib.Path(path).stem)
+        panel.set(xlabel="words labelled", ylabel="score", title=title)
         panel.legend()
     figures.save(figure, directory)
 
 
+def titles_of(paths: list[pathlib.Path]) -> list[str]:
+    """Names of files, or those of their folders where two files have one name."""
+    stems = [path.stem for path in paths]
+    folder = lambda path: path.resolve().parent.name
+    return stems if len(set(stems)) == len(stems) else [*map(folder, paths)]
+
+
 def write(table: curves.Curves, path: pathlib.Path) -> None:
     """Writes curves as this command reads them."""
+    number = lambda x: int(x) if x == int(x) else float(x)
     rows = [
-        f"{strategy},{seed},{int(words)},{score:.6f}\n"
+        f"{strategy},{seed},{number(words)},{score:.6f}\n"
         for strategy, of_seed in table.items()
         for seed, curve in of_seed.items()
         for words, score in zip(*curve, strict=True)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trinity_jax.algorithms import optimisers, training
+from trinity_jax.algorithms import optimisers
 from trinity_jax.algorithms.optimisers import Optimiser
 from trinity_jax.compute import program, replicas
 from trinity_jax.data import sources
-from trinity_jax.data.augmentation import draws
+from trinity_jax.data.augmentation import distortion, draws
 from trinity_jax.data.augmentation.nrm import Model
 from trinity_jax.data.augmentation.rendering import Layer
 from trinity_jax.types import InputError, lookup
@@ -48,7 +48,7 @@ def check(config) -> None:
     }
     limits = dict.fromkeys(whole, (1, 10**9)) | weights | rates
     names = {field: dict.fromkeys(values) for field, values in NAMES.items()}
-    names |= {"layers": LAYERS, "augment": training.AUGMENTS}
+    names |= {"layers": LAYERS, "augment": distortion.AUGMENTS}
     has = lambda table: {field: of for field, of in table.items() if hasattr(config, field)}
     program.in_range(config, **has(limits))
     program.known(config, **has(names))
@@ -164,6 +164,6 @@ def model(config, images: sources.Images) -> Model:
 def optimiser(config) -> Optimiser:
     """Adam under half a cosine; or as the authors: Adam for a twentieth, then plain descent."""
     more = config.weight_decay, config.clip
-    if config.schedule == "cosine":
+    if getattr(config, "schedule", "cosine") == "cosine":
         return optimisers.cosine(config.learning_rate, *more)
     return optimisers.then_descent(config.learning_rate, config.descent_rate, *more)

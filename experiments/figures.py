@@ -30,6 +30,12 @@ def curve(axes: Axes, points: dict, label: str, colour, **style) -> None:
     axes.fill_between(x, *zip(*bands, strict=True), color=colour, alpha=0.15, linewidth=0)
 
 
+def nth(number: int) -> dict:
+    """Colour and line style of the n-th line of a figure: ten colours, then in another style."""
+    styles = "-", "--", ":", "-."
+    return {"colour": COLOURS[number % 10], "linestyle": styles[number // 10 % len(styles)]}
+
+
 def save(figure, directory) -> None:
     """figure.png to look at and figure.svg to print."""
     figure.savefig(directory / "figure.png", dpi=130)

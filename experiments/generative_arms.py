@@ -129,8 +129,8 @@ def make_step(
             logits(judge, batch.others), logits(judge, made), named, batch.wanted
         )
         deceive = lambda maker: gan.deceive(logits(judge, paint(maker, batch)), batch.wanted)
-        judge = descend(at, "discriminator", tell, state.judge)
-        return state._replace(judge=judge, maker=descend(at, "generator", deceive, state.maker))
+        maker = descend(at, "generator", deceive, state.maker)
+        return state._replace(judge=descend(at, "discriminator", tell, state.judge), maker=maker)
 
     def match(at, batch, state):
         """The semi-supervised generator's step."""

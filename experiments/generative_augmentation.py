@@ -58,7 +58,6 @@ class Config:
     batch_labelled: int = 50  # images with labels a step
     batch_unlabelled: int = 64  # images without labels a step, and made images
     learning_rate: float = 1e-2  # of Adam, under half a cosine in each stage
-    schedule: str = "cosine"  # how the learning rate falls; there is no other
     weight_decay: float = 5e-4  # L2: coefficient of the weights in the gradient
     clip: float = 0.0  # the gradient's norm, at most; 0: as it is
     ramp: float = 0.5  # share of the training in which the entropy's weight rises

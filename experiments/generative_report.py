@@ -7,9 +7,9 @@ import numpy as np
 from experiments import few_labels, generative_figure, verdicts
 from experiments.generative_arms import see
 from experiments.rendering_report import less
-from experiments.verdicts import Claim, apart, effect
+from experiments.verdicts import Claim, effect
 from trinity_jax.algorithms import training
-from trinity_jax.algorithms.statistics import interval
+from trinity_jax.algorithms.statistics import interval, paired
 from trinity_jax.compute.run import Run
 from trinity_jax.data.augmentation import gan, nrm, samples
 from trinity_jax.data.augmentation.nrm import Objective
@@ -99,6 +99,9 @@ def headline(records, seconds: dict, judged: dict) -> dict:
         for term in TERMS
     }
     mean = lambda values: interval(values.mean(1)) if values.size else None
+    own = {term: over_time[term][OWN.get(term, "joint")] for term in TERMS}
+    nearer, further = own["reconstruction"], own["real_or_fake"]
+    both, made = nearer.size and further.size, judged["measures"].get("cas", {})
     return {
         "error": forms(last["steps"]),
         "error_at_equal_time": forms(last["time"]),
@@ -109,7 +112,12 @@ def headline(records, seconds: dict, judged: dict) -> dict:
         },
         "cas": measures.pop("cas", {}),
         "gan_test": measures.pop("gan_test", {}),
-        "gradient_cosine": {term: mean(over_time[term][OWN.get(term, "joint")]) for term in TERMS},
+        # How much better a classifier of real images is than one of made ones.
+        "cas_less_than_real": {
+            arm: paired(judged["measures"]["real_cas"][arm], cas) for arm, cas in made.items()
+        },
+        "gradient_cosine": {term: mean(values) for term, values in own.items()},
+        "rendering_less_real_or_fake": mean(nearer - further) if both else None,
         # Of the same network, the semi-supervised discriminator, and of others.
         "gradient_cosine_by_arm": {
             term: {arm: mean(values) for arm, values in arms.items()}
@@ -123,19 +131,18 @@ def headline(records, seconds: dict, judged: dict) -> dict:
 def claims(summary: dict) -> list[Claim]:
     """What the slide claims, and what the run says to it."""
     found = summary["headline"]
-    gains, made = found["paired_gain"].get("steps", {}), found["generators"].get("real_cas", {})
-    angles = found["gradient_cosine"]
+    gains, lost = found["paired_gain"].get("steps", {}), found["cas_less_than_real"]
     help_by = lambda arms: [
         effect(name, gains[arm], "points of error less") for arm, name in arms if arm in gains
     ]
     worse = [
-        effect(name, apart(made[arm], found["cas"][arm]), "points of accuracy less", scale=100)
+        effect(name, lost[arm], "points of accuracy less", scale=100)
         for arm, name in GANS
-        if arm in made
+        if arm in lost
     ]
     elsewhere = effect(
         "cosine with the gradient of prediction, rendering less real or fake",
-        apart(angles["reconstruction"], angles["real_or_fake"]),
+        found["rendering_less_real_or_fake"],
         "",
         digits=2,
     )

@@ -106,7 +106,7 @@ def make_draw(config: Config):
 
 
 def measure(config: Config) -> dict:
-    """{panel: {method: {gold items: [draw]}}}, and the gain of weighing over telling."""
+    """Accuracies: {panel: {method: {gold items: [draw]}}}."""
     rows, replica = replicas.grid(panel=PANELS, gold=config.gold, draw=range(config.draws))
     devices = mesh.make()
     sweep = jax.jit(replicas.over_replicas(make_draw(config), devices, shared=0))
@@ -146,6 +146,8 @@ def main(config: Config) -> None:
     if config.shown not in config.gold:
         raise InputError(f"--shown is {config.shown}, which is not of --gold {config.gold}")
     program.in_range(config, gold=(1, config.items - 1), draws=(2, 10_000))
+    mesh.use_cores()
+    program.keep_compiled()
     values = measure(config)
     forms = {
         panel: {name: {n: interval(x) for n, x in by_n.items()} for name, by_n in methods.items()}
@@ -165,6 +167,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    mesh.use_cores()
-    program.keep_compiled()
     program.script("gold_panel", Config, main, str(__doc__))

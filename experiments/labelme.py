@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import figures
+from experiments import crowdsourcing_report, figures, verdicts
 from trinity_jax.algorithms import networks, training
 from trinity_jax.algorithms.em import EM, fit, fit_best, fit_until
 from trinity_jax.algorithms.statistics import interval, paired
@@ -37,6 +37,7 @@ EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 50, 0.01  # of the classifier, at 1,000 
 FOLDS, ROUNDS = 5, 5  # of the out-of-fold reference; of Raykar's EM, and under the guard
 HELD_OUT, BUDGET = 0.2, 950  # share of the labels for the guard; labels, by default
 PANELS = {"all": 0, "once": 1, "twice": 2}  # labels an item; 0: every label, no budget
+USES = ("seeds", "methods", "data", "budget", "network", "updates", "strength")  # options
 METHODS = (
     *("hard_vote", "soft_vote", "dawid_skene", "ibcc", "mbem", "mbem_soft", "mbem_authors"),
     *("mbem_out_of_fold", "mbem_guarded", "mbem_tau_1", "raykar", "crowd_layer", "conal", "clean"),
@@ -184,6 +185,7 @@ def report(methods: list[str], budget: int, run: Run) -> None:
     accuracy = {method: interval(values["all", method]) for method in methods}
     forms = lambda a, b: {"once": interval(a), "twice": interval(b), "paired": paired(a, b)}
     budgets = {m: forms(values["once", m], values["twice", m]) for m in methods}
+    gains = crowdsourcing_report.gains_over_votes({m: values["all", m] for m in methods})
     figure, (left, right) = figures.plt.subplots(1, 2, figsize=(9, 3.5), sharey=True)
     figures.dots(left, accuracy, "accuracy, all labels", figures.COLOURS[0])
     for colour, panel in zip(figures.COLOURS, ("once", "twice"), strict=False):
@@ -192,4 +194,6 @@ def report(methods: list[str], budget: int, run: Run) -> None:
         figures.dots(right, shown, f"accuracy, {budget} labels", colour, least, label=panel)
     right.legend()
     figures.save(figure, run.directory)
-    run.finish({"labelme": accuracy, "labelme_budget": budgets})
+    found = {"labelme": accuracy, "labelme_budget": budgets, "labelme_gain": gains}
+    summary = run.finish(found)
+    verdicts.say(run, summary, crowdsourcing_report.claims(summary))

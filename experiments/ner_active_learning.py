@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments import ner_corpus, ner_report
+from experiments.ner_figure import ALL
 from trinity_jax.algorithms import tagger as taggers
 from trinity_jax.compute import program, replicas
 from trinity_jax.compute.run import Run
@@ -29,7 +30,6 @@ from trinity_jax.types import InputError, Params
 # A Chinese word has few characters, and each of them means something.
 HANZI = taggers.LAPTOP._replace(char_embedding=50, char_filters=64)
 SIZES = {"paper": taggers.PAPER, "laptop": taggers.LAPTOP, "hanzi": HANZI}
-ALL = "all"  # not a strategy: everything is annotated at once, the line to reach
 STRATEGIES = querying.STRATEGIES | {ALL: querying.Strategy("random")}
 
 

@@ -22,6 +22,7 @@ from trinity_jax.data import sources
 from trinity_jax.types import InputError
 
 SEED = 0  # of the bootstrap
+ALL = "all"  # not a strategy: everything is annotated at once, the line to reach
 PAPER = {  # percent of the words on OntoNotes 5: to 99 % of the best deep, to the best shallow
     "English": (24.9, 12.0),
     "Chinese": (30.1, 16.9),
@@ -32,7 +33,7 @@ def lengths(rows) -> dict:
     """Mean number of words of the sentences asked: {strategy: {round: interval}}."""
     values: dict = {}
     for row in rows:
-        if row["asked"] and row["strategy"] != "all":
+        if row["asked"] and row["strategy"] != ALL:
             mean = row["asked_words"] / len(row["asked"])
             of_strategy = values.setdefault(row["strategy"], {})
             of_strategy.setdefault(str(row["round"] + 1), []).append(mean)
@@ -54,7 +55,7 @@ def genres(corpus, rows) -> dict:
     length = np.array([len(sentence.tokens) for sentence in corpus.train])
     chosen: dict = {"pool": list(range(len(length)))}
     for row in rows:
-        if row["strategy"] != "all" and row["round"]:
+        if row["strategy"] != ALL and row["round"]:
             chosen.setdefault(row["strategy"], []).extend(row["asked"])
     found = {}
     for name, ids in chosen.items():

@@ -3,13 +3,13 @@
 import jax
 import numpy as np
 
-from experiments import ner_figure, shallow_tagger
+from experiments import ner_claims, ner_figure, shallow_tagger, verdicts
 from experiments.curves import write
+from experiments.ner_figure import ALL
 from trinity_jax.algorithms import comparisons, curves, spans
 from trinity_jax.algorithms.statistics import interval, paired
 from trinity_jax.compute.run import Run
 
-ALL = "all"
 SHALLOW = ("random", "mnlp")  # strategies whose sentences the shallow tagger learns too
 
 
@@ -142,7 +142,8 @@ def report(config, corpus, run: Run) -> None:
         more["gains"] = comparisons.gains(jax.random.key(ner_figure.SEED), [areas], "random")
     write(test, run.directory / "curves.csv")
     ner_figure.draw(test, headline, more, config.data, run.directory)
-    run.finish(headline, **more)
+    summary = run.finish(headline, **more)
+    verdicts.say(run, summary, ner_claims.claims(summary))
 
 
 def chinese(sentences) -> bool:

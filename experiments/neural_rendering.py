@@ -20,12 +20,11 @@ import jax.numpy as jnp
 
 from experiments import few_labels, rendering_exact, rendering_report, step_times
 from trinity_jax import watch
-from trinity_jax.algorithms import training
 from trinity_jax.compute import hosts, program
 from trinity_jax.compute.run import Run
 from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data import sources
-from trinity_jax.data.augmentation import draws, nrm
+from trinity_jax.data.augmentation import distortion, draws, nrm
 from trinity_jax.data.augmentation.nrm import Objective
 
 ARMS = {  # which terms: of the full loss, with the weights of the configuration
@@ -132,7 +131,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
     prepare, step_by = few_labels.preparer(config.inputs, images), few_labels.optimiser(config)
     full = Objective(*(getattr(config, name) for name in TERMS))
     arms = [ARMS[name](full) for name in config.arms]
-    augment, most = training.AUGMENTS[config.augment], max(config.labelled)
+    augment, most = distortion.AUGMENTS[config.augment], max(config.labelled)
 
     def keys(replica):
         """The same for all arms, so that their differences are paired."""

@@ -23,11 +23,11 @@ ANSWERS = {"y": True, "yes": True, "n": False, "no": False}
 def experiment(config, found, data, init, learn, run) -> None:
     """Asks the questions of each round, learns from the answers, and reports."""
     several = len(config.methods) != 1 or config.seeds != 1
-    if several or config.errors or config.cap or config.leaf_cost != 1:
-        told = "expected one method, --seeds 1, and no errors, cap or costs: a person answers once"
-        raise InputError(f"--oracle ask: {told}")
+    if several or config.errors or config.cap or config.leaf_cost != 1 or config.calibrate:
+        told = "expected one method, --seeds 1, and no errors, cap, costs or calibration"
+        raise InputError(f"--oracle ask: {told}: a person answers once")
     replica = {"seed": np.int32(0), "method": np.int32(0)}
-    start, state = run.resume(lambda: init(data, replica))
+    start, state = run.resume(init, data, replica)
     learn = jax.jit(learn)
     for t in range(start, 1 + config.rounds):
         answers = ask(t, config, found, data, state, run) if t else []

@@ -9,6 +9,7 @@ import numpy as np
 from trinity_jax.algorithms import networks, partial_labels, training
 from trinity_jax.compute import program
 from trinity_jax.data import sources
+from trinity_jax.data.augmentation import distortion
 from trinity_jax.data.collection import hierarchy, partial_feedback
 from trinity_jax.types import InputError
 
@@ -40,7 +41,7 @@ def check(config) -> None:
     shares |= {"round_share": (1e-6, 1), "calibrate": (0, 0.9)}
     program.in_range(config, learning_rate=(1e-9, 1e9), leaf_cost=(1e-3, 1e3), **whole, **shares)
     program.known(config, methods=partial_feedback.METHODS, schedule=training.SCHEDULES)
-    program.known(config, loss=partial_labels.LOSSES, augment=training.AUGMENTS)
+    program.known(config, loss=partial_labels.LOSSES, augment=distortion.AUGMENTS)
     program.known(config, oracle=dict.fromkeys(("simulated", "ask")))
     if config.errors and config.calibrate:
         raise InputError("--calibrate: expected answers without errors, which leave one class")
@@ -105,7 +106,7 @@ def recipe(config, labels: int) -> training.Recipe:
     loss = partial_labels.LOSSES[config.loss]
     loss = partial_labels.pseudo(loss, config.pseudo) if config.pseudo else loss
     made = training.adam(networks.network(name, labels), *how)
-    return made._replace(augment=training.AUGMENTS[config.augment], **loss._asdict())
+    return made._replace(augment=distortion.AUGMENTS[config.augment], **loss._asdict())
 
 
 def mixed_up(config, images: sources.Images) -> np.ndarray:

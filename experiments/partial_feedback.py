@@ -166,8 +166,8 @@ def make_round(config: Config, found: partial_data.Problem, each=jax.lax.map):
         learner, loss = jax.lax.cond(news, train, lambda: (learner, jnp.zeros(())))
         logits = training.predict(recipe, learner, test_images)
         metrics = partial_report.measure(logits, test_labels) | {"loss": loss, "asked": asked}
-        probs = training.predict(recipe, learner, images) if errors else jnp.zeros((size, labels))
-        metrics |= partial_report.progress(probs, evidence, truth, errors)
+        logits = training.predict(recipe, learner, images) if errors else jnp.zeros((size, labels))
+        metrics |= partial_report.progress(logits, evidence, truth, errors)
         return State(learner.params, learner.stats, known, touched), metrics
 
     return init, ask, learn

@@ -37,10 +37,9 @@ def draw(lines: dict, total: float, share: float, title: str, directory) -> None
             figures.curve(panel, forms, of, figures.COLOURS[number % 10], **style)
         panel.set(title=label, xlabel=f"questions / {total:,.0f} (uniform, in all)")
         panel.axvline(share, color="grey", linewidth=0.5)
+    grey = {"color": "grey", "linewidth": 0.8, "linestyle": ":"}
+    for method, label in (("alpf_edc", "paper's ALPF (Tiny ImageNet)"), ("alpf_erc", "")):
+        axes[1].axvline(PAPER[method] / PAPER["uniform"], label=label, **grey)
     axes[1].legend(fontsize=7)
-    for method in ("alpf_edc", "alpf_erc"):  # the paper's, on another data set
-        axes[1].axvline(
-            PAPER[method] / PAPER["uniform"], color="grey", linestyle=":", linewidth=0.8
-        )
     figure.suptitle(title, fontsize=9)
     figures.save(figure, directory)

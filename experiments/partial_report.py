@@ -65,8 +65,8 @@ def by_seed(rows, total: float) -> dict:
     for row in rows:
         of_seed = points.setdefault(row["method"], {}).setdefault(row["seed"], [])
         spent = row["cost"] + (of_seed[-1][0] if of_seed else 0)
-        of_seed.append((spent, row["accuracy"], row["exact"], row["remaining"], row["top5"]))
-    names = ("spent", "accuracy", "exact", "remaining", "top5")
+        of_seed.append((spent, row["accuracy"], row["exact"], row["remaining"]))
+    names = ("spent", "accuracy", "exact", "remaining")
     return {
         method: {
             seed: dict(zip(names, np.array(of_seed).T, strict=True))

@@ -5,6 +5,8 @@ labels people gave and truth.csv the true ones of some items. There are no image
 share out: every item keeps r of its annotations, drawn at random (all, where it has fewer).
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -19,6 +21,25 @@ from trinity_jax.data.aggregation.annotations import Dims, annotations, purchase
 from trinity_jax.types import InputError, choose
 
 QUICK = ("majority", "wawa", "dawid_skene", "dawid_skene_map", "one_coin", "ibcc")  # by default
+USES = ("seeds", "redundancies", "methods", "data")  # options
+
+
+def refuse_unused(config, preset, uses: tuple[str, ...]) -> None:
+    """Refuses options that labels by people leave without a meaning.
+
+    Args:
+      config: what was asked for.
+      preset: the same without options.
+      uses: the fields that are read for these data.
+
+    Raises:
+      InputError: another field is not as in the preset.
+    """
+    flag = lambda name: "--" + name.replace("_", "-")
+    for name in (field.name for field in dataclasses.fields(config)):
+        if name not in uses and getattr(config, name) != getattr(preset, name):
+            expected = f"nothing but {', '.join(map(flag, uses))} with --data {config.data}"
+            raise InputError(f"{flag(name)} is {getattr(config, name)}; expected {expected}")
 
 
 def make_draw(methods: list[str], dims: Dims):
@@ -71,8 +92,8 @@ def report(config, methods: list[str], run: Run) -> None:
         for method, by_redundancy in values.items()
     }
     figure, axes = figures.plt.subplots(figsize=(5, 3.5))
-    for colour, method in zip(figures.COLOURS, methods, strict=False):
-        figures.curve(axes, result[method], method, colour)
+    for number, method in enumerate(methods):
+        figures.curve(axes, result[method], method, **figures.nth(number))
     axes.set(xlabel="annotations an item", ylabel="accuracy of the labels", title=config.data)
     axes.legend()
     figures.save(figure, run.directory)

@@ -31,6 +31,8 @@ def draw(numbers: dict, records, exact: dict, config, directory) -> None:
         shown = {time(arm): form for arm, form in numbers["ablation"].items()}
         figures.dots(middle, shown, title, figures.COLOURS[0], -np.inf)
         middle.axvline(0, color="grey", linewidth=0.5)
+    else:
+        middle.set_axis_off()
     titles = "R, price of the path (exact model)", "prior of the latents (exact model)"
     for panel, score, title in zip(right, ("R", "prior"), titles, strict=True):
         for colour, kind in zip(figures.COLOURS, KINDS, strict=False):

@@ -38,26 +38,28 @@ def unless_timed(replica, measure: Callable):
 def of_arms(sweep: Sweep, rows) -> dict[str, float]:
     """Seconds of a step of each arm, with one replica at work; the best of three.
 
+    On accelerators replicas are vectorised, and each goes through the branches of all: there it is
+    a program of one replica that is timed.
+
     Args:
       sweep: compiled, of replicas with `columns`.
       rows: what its replicas are.
     """
-    state, idle = jax.tree.map(jnp.copy, sweep.state), np.zeros(len(rows), np.int32)
+    alone = replicas.platform(sweep.mesh) != "cpu"
+    go = sweep.of_one() if alone else sweep.advance
 
-    def seconds(steps):
-        nonlocal state
-        columns = {"steps": steps, "timed": idle == 0}
-        given = sweep.replica | replicas.spread(columns, sweep.mesh)
-        times = []
+    def seconds(place: int, steps: int) -> float:
+        at = np.array([place]) if alone else np.arange(len(rows))
+        some = lambda tree: jax.tree.map(lambda x: x[at] if alone else jnp.copy(x), tree)
+        columns = {"steps": np.where(at == place, steps, 0).astype(np.int32), "timed": at >= 0}
+        given = some(dict(sweep.replica)) | replicas.spread(columns, sweep.mesh)
+        state, times = some(sweep.state), []
         for _ in range(3):
             began = time.perf_counter()
-            state, _ = jax.block_until_ready(sweep.advance(0, state, given))
+            state, _ = jax.block_until_ready(go(0, state, given))
             times.append(time.perf_counter() - began)
         return min(times)
 
-    nothing, found = seconds(idle), {}
-    for place, row in enumerate(rows):
-        if row["arm"] not in found:
-            steps = np.where(np.arange(len(rows)) == place, STEPS, idle).astype(np.int32)
-            found[row["arm"]] = max(seconds(steps) - nothing, 1e-9) / STEPS
-    return found
+    places = {row["arm"]: place for place, row in reversed([*enumerate(rows)])}
+    extra = lambda place: max(seconds(place, STEPS) - seconds(place, 0), 1e-9)
+    return {arm: extra(places[arm]) / STEPS for arm in dict.fromkeys(row["arm"] for row in rows)}

@@ -2,16 +2,18 @@
 
     python -m experiments.talk          laptop: up to six minutes each, half an hour on two cores
     python -m experiments.talk smoke    only shows that the path works, in five minutes
-    python -m experiments.talk paper    the papers' scale: accelerators, days, and OntoNotes 5 and
-                                        Tiny ImageNet at hand (CIFAR-10 and MNIST are downloaded)
-    python -m experiments.talk --experiments crowdsourcing partial_feedback
+    python -m experiments.talk paper    the papers' scale: accelerators, days, and the papers' data
+    python -m experiments.talk --experiments crowdsourcing --data crowdsourcing=npz:DIR
     python -m experiments.talk --also ner_active_learning=grammar:zh crowdsourcing=labelme:DIR
 
-Each experiment is a process of its own, and has a directory of its own under --out (runs/talk),
-with what it said in a log beside it. report.html there lies beside the talk, slide by slide: the
-claim, the figure, our number and the paper's, whether it was shown again, and why. It is written
-anew after each experiment, of all that are finished there. If one fails the others still run, the
-report says why, and the exit status is 1. The same command goes on where it was interrupted.
+paper reads OntoNotes 5 and Tiny ImageNet in the working directory, or where --data says, and
+CIFAR-10 and MNIST in TFDS_DATA_DIR: downloading these two needs TensorFlow.
+
+Each experiment is a process of its own, and has a directory of its own under --out (runs/talk, or
+runs/talk_PRESET), with what it said in a log beside it. report.html there lies beside the talk,
+slide by slide: claim, figure, our number and the paper's, whether it was shown again, and why. It
+is written anew after each experiment, of all that are finished. If one fails the others still run,
+the report says why, and the exit status is 1. The same command goes on where it was interrupted.
 """
 
 import contextlib
@@ -45,15 +47,19 @@ class Config:
 
     experiments: tuple[str, ...] = ()
     """Those to run, by name (all of them)."""
+    data: tuple[str, ...] = ()
+    """Data for an experiment in place of the preset's, as EXPERIMENT=SOURCE."""
     also: tuple[str, ...] = ()
     """Further data for an experiment, as EXPERIMENT=SOURCE; it runs once more, on them."""
 
     def __post_init__(self):
-        choose(EXPERIMENTS, self.experiments, "experiment")
-        for more in self.also:
-            if "=" not in more:
-                raise InputError(f"--also expects EXPERIMENT=SOURCE, found {more}")
-            lookup(EXPERIMENTS, more.split("=")[0], "experiment of --also")
+        asked = choose(EXPERIMENTS, self.experiments, "experiment")
+        for flag, pairs in {"--data": self.data, "--also": self.also}.items():
+            for pair in pairs:
+                if "=" not in pair:
+                    raise InputError(f"{flag} expects EXPERIMENT=SOURCE, found {pair}")
+                lookup(EXPERIMENTS, pair.split("=")[0], f"experiment of {flag}")
+        choose(dict.fromkeys(asked), [p.split("=")[0] for p in self.data], "experiment of --data")
 
 
 PRESETS = dict.fromkeys(("smoke", "laptop", "paper"), Config())  # what they are, experiments know
@@ -61,7 +67,7 @@ PRESETS = dict.fromkeys(("smoke", "laptop", "paper"), Config())  # what they are
 
 def work(preset: str, config: Config, options: program.Options) -> None:
     """Runs the experiments, and writes the report after each of them."""
-    directory = pathlib.Path(options.out or "runs/talk").resolve()
+    directory = program.place("talk", preset, options).resolve()
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -81,10 +87,11 @@ def work(preset: str, config: Config, options: program.Options) -> None:
 
 def tasks_of(config: Config, directory: pathlib.Path) -> list[Task]:
     """What was asked for; all, in the order of the slides, if nothing was."""
-    asked = [(name, "") for name in choose(EXPERIMENTS, config.experiments, "experiment")]
-    asked += [(name, source) for name, _, source in (more.partition("=") for more in config.also)]
+    asked = dict.fromkeys(choose(EXPERIMENTS, config.experiments, "experiment"), "")
+    asked |= dict(pair.split("=", 1) for pair in config.data)
+    pairs = [*asked.items(), *(pair.split("=", 1) for pair in config.also)]
     place = lambda name, source: name + re.sub(r"\W+", "_", f"={source}" if source else "")
-    return [Task(name, source, directory / place(name, source)) for name, source in asked]
+    return [Task(name, source, directory / place(name, source)) for name, source in pairs]
 
 
 def flags_of(options: program.Options) -> list[str]:
@@ -163,9 +170,8 @@ def listen(task: Task, child: subprocess.Popen, tell: Callable[[Task], None]) ->
 
 def outcomes(tasks: Sequence[Task], preset: str, directory: pathlib.Path) -> list[Outcome]:
     """What was asked for and has ended, and what earlier talks left in the directory."""
-    asked = {task.directory for task in tasks}
-    places = {name: directory / name for name in EXPERIMENTS}
-    others = [Task(name, "", path) for name, path in places.items() if path not in asked]
+    asked = {task.directory.name for task in tasks}
+    others = [Task(name, "", directory / name) for name in EXPERIMENTS if name not in asked]
     found = []
     for task in [*tasks, *others]:
         if task.state == FAILED:

@@ -22,6 +22,7 @@ CLAIMS: Mapping[str, Callable[[dict], list[Claim]]] = {
     "generative_augmentation": generative_report.claims,
     "neural_rendering": rendering_report.claims,
 }
+COMPUTE = "All strategies and seeds of a figure are one compiled program"
 # Claims beside those of the runs there are.
 UNREAD: Mapping[str, Callable[[Sequence[dict]], list[Claim]]] = {
     "ner_active_learning": ner_claims.unread
@@ -45,20 +46,22 @@ def compute(runs: Sequence[tuple[str, pathlib.Path, dict]]) -> list[Claim]:
     Args:
       runs: name, directory and summary of each.
     """
-    measures = []
-    for name, directory, summary in runs:
-        lines = (directory / "records.jsonl").read_text().splitlines()
-        replicas = sum(json.loads(line)["round"] == 0 for line in lines)
-        title, seconds = name.replace("_", " "), summary["seconds"]
-        here = f"{replicas:,} replicas on {devices(summary)}"
-        if "compile" not in seconds:
-            why = "Nothing says that its replicas were compiled as one program."
-            measures.append(Measure(title, here, "", NOT_SHOWN, why))
-            continue
-        here += f", compiled in {seconds['compile']:.1f} s, ran in {seconds['rounds']:.1f} s"
-        why = "All of its replicas are rows of one array that one program takes through a round."
-        measures.append(Measure(title, here, "", SHOWN if replicas > 1 else NOT_SHOWN, why))
-    return [Claim("All strategies and seeds of a figure are one compiled program", measures)]
+    claims = [judged([Claim(COMPUTE, [_compiled(*run)])], run[-1])[0] for run in runs]
+    return [Claim(COMPUTE, [measure for claim in claims for measure in claim.measures])]
+
+
+def _compiled(name: str, directory: pathlib.Path, summary: dict) -> Measure:
+    """What one run was compiled to."""
+    lines = (directory / "records.jsonl").read_text().splitlines()
+    replicas = sum(json.loads(line)["round"] == 0 for line in lines)
+    title, seconds = name.replace("_", " "), summary["seconds"]
+    here = f"{replicas:,} replicas on {devices(summary)}"
+    if "compile" not in seconds:
+        why = "Nothing says that its replicas were compiled as one program."
+        return Measure(title, here, "", NOT_SHOWN, why)
+    here += f", compiled in {seconds['compile']:.1f} s, ran in {seconds['rounds']:.1f} s"
+    why = "All of its replicas are rows of one array that one program takes through a round."
+    return Measure(title, here, "", SHOWN if replicas > 1 else NOT_SHOWN, why)
 
 
 def devices(summary: dict) -> str:

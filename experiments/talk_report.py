@@ -75,34 +75,32 @@ def page(outcomes: Sequence[Outcome]) -> str:
     """The whole page, with what there is so far."""
     runs = [one for one in outcomes if one.summary]
     rows, sections = [], []
-    for number, slide in enumerate(SLIDES, 2):
+    for slide in SLIDES:
         verdict, body = _slide(slide, outcomes)
         link = f'<a href="#{slide.place}">{plain(slide.title)}</a>'
-        rows.append((str(number), plain(slide.pillar), link, _badge(verdict)))
+        rows.append((plain(slide.pillar), link, _badge(verdict)))
         says = f"<p>{plain(slide.says)}</p>\n"
         says += f'<p class="note">{plain(slide.source)}</p>\n' if slide.source else ""
         title = f"{plain(slide.title)} {_badge(verdict)}"
-        sections.append(_section(number, slide.place, slide.pillar, title, says + body))
+        sections.append(_section(slide.place, slide.pillar, title, says + body))
     smoke = any(one.summary["preset"] == "smoke" for one in runs)
     key = "".join(f"<li>{_badge(word)} {meaning}</li>" for word, meaning in VERDICTS.items())
-    pillars = f"<p>{PILLARS}</p>\n" + table(("", "pillar", "slide", "here"), rows, (1, 2, 3))
+    pillars = f"<p>{PILLARS}</p>\n" + table(("pillar", "slide", "here"), rows, (0, 1, 2))
     return document(
         TITLE,
         f"<header><h1>{TITLE}</h1>\n<p>What the talk claims, and what was measured again.</p>\n"
         + (f'<p class="warning" role="note">{SMOKE}</p>\n' if smoke else "")
         + "</header>\n"
-        + _section(1, "pillars", "Trinity of AI", "The three pillars", pillars)
+        + _section("pillars", "Trinity of AI", "The three pillars", pillars)
         + f'<details><summary>What the verdicts mean</summary><ul class="key-list">{key}</ul>'
         "</details>\n" + "".join(sections),
         STYLE,
     )
 
 
-def _section(number: int, place: str, above: str, title: str, body: str) -> str:
-    return (
-        f'<section id="{place}"><h2><small>Slide {number} \u00b7 {plain(above)}</small>'
-        f"{title}</h2>\n{body}</section>\n"
-    )
+def _section(place: str, above: str, title: str, body: str) -> str:
+    head = f"<h2><small>{plain(above)}</small>{title}</h2>"
+    return f'<section id="{place}">{head}\n{body}</section>\n'
 
 
 def _slide(slide: Slide, outcomes: Sequence[Outcome]) -> tuple[str, str]:
@@ -144,8 +142,8 @@ def _run(slide: Slide, one: Outcome, claims: Sequence[Claim]) -> str:
         for name, told in pictures.items()
         if (one.directory / name).exists()
     )
-    seconds = sum(summary["seconds"].values())
-    facts = [f"Data: {summary['data']}", f"{seconds:,.0f} s on {talk_claims.devices(summary)}"]
+    time = f"{summary['seconds_in_all']:,.0f} s on {talk_claims.devices(summary)}"
+    facts = [f"Data: {summary['data']}", time]
     facts += [summary["note"]] if summary.get("note") else []
     all_of_it = json.dumps({key: summary[key] for key in DETAILS}, indent=1)
     said = _articles(claims) or "<p>These data say nothing about the slide's claims.</p>\n"

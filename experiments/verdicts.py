@@ -3,7 +3,8 @@
 A number is turned so that it is positive where the claim holds. With its 95 % interval it makes the
 claim `shown` if the interval excludes zero and the number is as large as claimed, `partly` if it is
 smaller, `not shown` if the interval is below zero, and `undecided` if zero is within. Of several
-settings some may show a claim and others not; then it is `partly` shown.
+settings some may show a claim and others not; then it is `partly` shown. A property of a program,
+which no interval is of, is `shown` by construction.
 """
 
 import collections
@@ -13,7 +14,8 @@ from typing import Any, NamedTuple
 SHOWN, PARTLY, NOT_SHOWN, UNDECIDED = "shown", "partly", "not shown", "undecided"
 NOT_BUILT = "not built"
 VERDICTS = {
-    SHOWN: "the 95 % interval excludes zero, and the number is as large as claimed",
+    SHOWN: "the 95 % interval excludes zero, and the number is as large as claimed; or, of a "
+    "program's property, it is so by construction",
     PARTLY: "the interval excludes zero, but the number is smaller than claimed, or it is so in "
     "some settings only",
     NOT_SHOWN: "the interval is on the other side of zero, or the target was not reached",
@@ -139,21 +141,6 @@ def rest(form: Form) -> Form:
     """What a share leaves of the whole."""
     ends = form["interval"]
     return {**form, "mean": 1 - form["mean"], "interval": ends and [1 - ends[1], 1 - ends[0]]}
-
-
-def apart(one: Form | None, other: Form | None) -> Form | None:
-    """The difference of two numbers of which no pairs are known.
-
-    Its interval goes from one's low less the other's high to one's high less the other's low: it
-    excludes zero where the two intervals do not meet, and is too wide rather than too narrow.
-    """
-    if not one or not other:
-        return None
-    ends = None
-    if one["interval"] and other["interval"]:
-        (low, high), (least, most) = one["interval"], other["interval"]
-        ends = [low - most, high - least]
-    return {"mean": one["mean"] - other["mean"], "interval": ends, "n": min(one["n"], other["n"])}
 
 
 def at_most(claim: Claim, limit: str, why: str) -> Claim:

@@ -148,7 +148,7 @@ def main(config: Config):
     try:
         programs["torch, steps"] = torch_program(config)
     except ImportError:
-        print("PyTorch is not installed; to compare with it: pip install 'trinity_jax[bench]'")
+        print("PyTorch is not installed; to compare with it: pip install '.[bench]'")
     first = {name: seconds(run) for name, (_, run) in programs.items()}
     rates = {name: [] for name in programs}
     for name in list(programs) * config.repeats:

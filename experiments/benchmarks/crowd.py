@@ -60,7 +60,7 @@ def table(annotations: int, workers: int, config: Config) -> tuple[Dims, np.ndar
 
 
 def ours(dims: Dims, cell: np.ndarray, rounds: int, devices: jax.sharding.Mesh):
-    """Ten rounds as one compiled program, and the seconds it took to compile."""
+    """`rounds` rounds as one compiled program, and the seconds it took to compile."""
     item = np.repeat(np.arange(dims.items, dtype=np.int32), cell.shape[1])
     columns, place = blocks.blocks(item, cell.ravel(), dims, parts=devices.size)
     data = parts.place(columns, devices)

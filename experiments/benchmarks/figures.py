@@ -120,7 +120,7 @@ def main(config: Config) -> None:
     names = choose(figure_cases.FIGURES, config.experiments, "experiment")
     cores, results = jax.device_count(), {}
     if not importlib.util.find_spec("torch"):
-        print("PyTorch is not installed; to compare with it: pip install 'trinity_jax[bench]'")
+        print("PyTorch is not installed; to compare with it: pip install '.[bench]'")
     print(f"{cores} cores, of which {os.getloadavg()[0]:.1f} were busy in the last minute")
     for name in names:
         results[name] = measure(name, figure_cases.FIGURES[name], config.repeats)

@@ -165,7 +165,7 @@ def main(config: Config):
     if pools:
         check(config, cases, pools[0].apply)
     else:
-        print("PyTorch is not installed; to compare with it: pip install 'trinity_jax[bench]'")
+        print("PyTorch is not installed; to compare with it: pip install '.[bench]'")
     peers = {"1 thread": (1, 1), f"{cores} threads": (1, cores), f"{cores} processes": (cores, 1)}
     for case in cases:
         settings, _, model, objectives = problem(config, case[0])

@@ -103,7 +103,7 @@ def main(config: Config):
                 run = functools.partial(ask, torch_run, given, 1)
                 programs[work, decoder, f"torch {name}, {count}"] = *program[:2], run
     if not importlib.util.find_spec("torch"):
-        print("PyTorch is not installed; to compare with it: pip install 'trinity_jax[bench]'")
+        print("PyTorch is not installed; to compare with it: pip install '.[bench]'")
     times = {name: [] for name in programs}
     for name in list(programs) * (1 + config.repeats):
         times[name].append(seconds(programs[name][-1]))

@@ -79,7 +79,7 @@ NOWHERE = {
     "a link to nothing",
 }  # as if it were not there
 REFUSED = {
-    "config.json": PLACED - NOWHERE,
+    "config.json": PLACED,
     "records.jsonl": PLACED - NOWHERE - {EMPTY},
     "run.lock": PLACED - {"a link to nothing", EMPTY},
     "checkpoints": PLACED - {"a folder", "a link to a folder", "a link to nothing"},

@@ -28,6 +28,7 @@ class Config:
     """Of an experiment that adds up random numbers."""
 
     rounds: int = 4  # how often
+    seeds: int = 3  # replicas
     wait: float = 0.0  # seconds that a round takes beside its work
     bad: int = -1  # round in which a number is none
 
@@ -49,7 +50,7 @@ def advance(each):
 
 
 def experiment(config, run):
-    rows, replica = replicas.grid(seed=range(3))
+    rows, replica = replicas.grid(seed=range(config.seeds))
     sweep = Sweep(run, config.rounds, init, advance(run.each), ITEMS, replica)
     for t, metrics in sweep:
         time.sleep(config.wait)
@@ -57,7 +58,7 @@ def experiment(config, run):
         measured = run.once(f"round {t}", lambda t=t, number=number: 10 * t + number)
         assert measured == 10 * t
         if t == config.bad:
-            metrics["mean"] = np.where(np.arange(3) == 1, np.nan, metrics["mean"])
+            metrics["mean"] = np.where(np.arange(config.seeds) == 1, np.nan, metrics["mean"])
         run.commit(t, sweep.state, run.measurements(rows, metrics))
     run.finish({"rounds": config.rounds, "records": len(run.records())})
 
@@ -87,7 +88,8 @@ def start(words, count=1, devices=4):
 def ends(processes):
     """[(status, out, err)]; gloo, which connects them, says so between the lines."""
     said = [process.communicate(timeout=120) for process in processes]
-    plain = lambda text: "".join(line for line in text.splitlines(True) if "peer ranks" not in line)
+    ours = lambda line: line.strip() and "peer ranks" not in line
+    plain = lambda text: "".join(filter(ours, text.splitlines(True)))
     return [
         (process.returncode, *map(plain, texts))
         for process, texts in zip(processes, said, strict=True)
@@ -126,6 +128,15 @@ def test_who_is_asked_to_stop_stops_all_after_the_round(together):
     done = {json.loads(line)["round"] for line in records(out).splitlines()}
     kept = {int(path.name) for path in (out / "checkpoints").iterdir() if path.name.isdigit()}
     assert max(kept) == max(done) < 3
+
+
+def test_replicas_that_the_devices_divide_are_spread_over_processes(tmp_path):
+    """Each process has some of them from the beginning; they cannot be constants of a program."""
+    words = ["--seeds", "4", "--rounds", "1"]
+    assert [status for status, *_ in ends(start(["--out", f"{tmp_path}/one", *words]))] == [0]
+    said = ends(start(["--out", f"{tmp_path}/two", *words], 2))
+    assert [status for status, *_ in said] == [0, 0], said
+    assert records(tmp_path / "one") == records(tmp_path / "two")
 
 
 def test_two_processes_end_as_one_would(together, alone):

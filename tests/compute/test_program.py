@@ -213,6 +213,13 @@ def test_a_run_that_ends_well(main):
     assert out.splitlines()[-1].startswith("done in ")
 
 
+def test_each_preset_has_a_directory_of_its_own(main):
+    for preset, place in {"laptop": "tiny", "smoke": "tiny_smoke", "paper": "tiny_paper"}.items():
+        assert main(count, preset)[0] == 0
+        summary = json.loads(pathlib.Path("runs", place, "summary.json").read_text())
+        assert summary["preset"] == preset
+
+
 def test_the_same_command_only_draws_a_finished_run_again(main):
     main(count, "smoke", "--out", "here")
     status, out, _ = main(count, "smoke", "--out", "here")

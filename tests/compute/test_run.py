@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,28 @@ def test_the_summary(finished):
     assert summary["seconds"]["rounds"] == pytest.approx(spent, abs=1e-6)
 
 
+def test_what_is_within_a_phase_is_counted_once(tmp_path):
+    """What is measured once is a phase of its own name; a checkpoint is part of its round."""
+
+    def kill(t, run):
+        run.once("looked at", lambda: time.sleep(0.05))
+
+    with Run(tmp_path, "tiny", "laptop", Config()) as run:
+        run.once("timed", lambda: time.sleep(0.05), "timing")
+        run.once("timed", lambda: time.sleep(0.05), "timing")
+    _, summary = go(tmp_path, kill=kill)
+    timed = rows(tmp_path, "timings.jsonl")
+    within = {row["phase"]: row.get("within") for row in timed}
+    inner = {"looked at": "rounds", "checkpoint": "rounds"}
+    assert within == {"timed": None, "restore": None, "rounds": None} | inner
+    seconds = summary["seconds"]
+    assert seconds["rounds"] > seconds["looked at"] + seconds["checkpoint"]
+    assert seconds["timed"] >= 0.05
+    assert [row["phase"] for row in timed].count("timed") == 1
+    outer = sum(seconds[name] for name, of in within.items() if of is None)
+    assert summary["seconds_in_all"] == pytest.approx(outer, abs=2e-3)
+
+
 def test_a_finished_run_has_nothing_to_do(copy):
     before = text(copy)
     start, _ = go(copy)
@@ -153,14 +176,19 @@ def test_a_damaged_record_is_named(copy):
 
 
 def test_damaged_checkpoints_cost_rounds_not_records(copy, finished, capsys):
+    (copy / "checkpoints/3/state/_METADATA").write_text("{}")
+    assert go(copy)[0] == 3
+    assert text(copy) == text(finished)
+    assert "checkpoint 3 cannot be used" in capsys.readouterr().out
+
+
+def test_where_no_checkpoint_can_be_used_nothing_is_lost(copy, finished):
     for damaged in (2, 3):
         (copy / f"checkpoints/{damaged}/state/_METADATA").write_text("{}")
-    start, _ = go(copy)
-    assert start == 0
+    with pytest.raises(InputError, match=r"none of its checkpoints can be used.*--restart"):
+        go(copy)
     assert text(copy) == text(finished)
-    said = capsys.readouterr().out
-    assert "checkpoint 3 cannot be used" in said
-    assert "checkpoint 2 cannot be used" in said
+    assert go(copy, restart=True)[0] == 0
 
 
 def test_another_configuration_is_refused_by_what_differs(copy):

@@ -20,7 +20,7 @@ from trinity_jax.data.sources import Images, Sentence
 pytest.importorskip("sklearn", reason="needs scikit-learn installed")
 pytest.importorskip("faker", reason="needs Faker installed")
 from experiments import crowdsourcing, generative_arms
-from experiments.benchmarks import figure_cases, figure_costs, figure_processes, figures
+from experiments.benchmarks import figure_cases, figure_costs, figure_processes, figures, streaming
 
 MODEL = Model((Layer(4, pool=2), Layer(6)), (8, 8, 2), 3)
 RNG = np.random.default_rng(0)
@@ -314,3 +314,13 @@ def test_claims_say_what_is_not_known_and_what_more_work_would_change():
 def test_every_figure_is_one_of_its_experiment(peer):
     assert set(figure_cases.FIGURES) == set(peer("torch_figures").PEERS) == set(figure_cases.CASES)
     assert isinstance(figure_cases.FIGURES["crowdsourcing"], crowdsourcing.Config)
+
+
+def test_a_pool_that_is_read_in_two_ways_has_the_same_scores():
+    ways = lambda *scores: {
+        way: {"mean_score": score} for way, score in zip(streaming.WAYS, scores, strict=True)
+    }
+    streaming.check(ways(0.25, 0.250001))
+    for other in (0.2501, float("nan")):
+        with pytest.raises(SystemExit, match=r"mean scores are 0\.25 and"):
+            streaming.check(ways(0.25, other))

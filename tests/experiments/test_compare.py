@@ -116,7 +116,6 @@ def test_curves_apart_are_drawn_and_not_compared(tmp_path, capsys):
     assert "no questions asked in common" in capsys.readouterr().out
 
 
-SPANS = [[8], [10], [10]]  # right, found and true ones: F1 0.8
 FEW = {"seed": 0, "arm": "joint", "labelled": 50, "error": 0.25}
 CROWD = {"seed": 0, "workers": "class_wise", "quality": 0.2, "budget_match": "steps"}
 CROWD |= {"method": "mbem", "label_accuracy": 0.5, "loss": 1.0}
@@ -125,7 +124,7 @@ EXAMPLES = {  # config, records, the panel's title, where on the axis and how hi
     "ner_active_learning": (
         {},
         [
-            {"round": t, "seed": 0, "strategy": "mnlp", "asked_words": 7, "test": SPANS}
+            {"round": t, "seed": 0, "strategy": "mnlp", "asked_words": 7, "f1": 0.8}
             for t in range(2)
         ],
         *("", [7, 14], [0.8, 0.8]),
@@ -188,7 +187,7 @@ def test_every_experiment_of_the_talk_is_known():
 
 def test_what_is_annotated_at_once_is_compared_with_its_like(tmp_path):
     rows = EXAMPLES["ner_active_learning"][1]
-    whole = {"round": 0, "seed": 0, "strategy": "all", "asked_words": 100, "test": SPANS}
+    whole = {"round": 0, "seed": 0, "strategy": "all", "asked_words": 100, "f1": 0.8}
     paths = [write(tmp_path / of, "ner_active_learning", {}, [whole, *rows]) for of in "ab"]
     panel = run(tmp_path / "out", *paths)["panels"][""]
     assert panel["over"] == [7, 14]
@@ -207,7 +206,14 @@ def test_lines_by_another_field(tmp_path):
 
 def test_runs_of_one_name_go_by_their_paths(tmp_path):
     paths = [write(tmp_path / of / "run", "partial_feedback", {}, asking()) for of in "ab"]
-    assert [*run(tmp_path / "out", *paths)["runs"]] == paths
+    told = run(tmp_path / "out", *paths)["runs"]
+    assert [*told] == ["a/run", "b/run"]
+    assert [of["directory"] for of in told.values()] == paths
+
+
+def test_long_names_leave_room_for_curves(tmp_path):
+    paths = [write(tmp_path / (of * 80), "partial_feedback", {}, asking()) for of in "ab"]
+    assert len(run(tmp_path / "out", *paths)["runs"]) == 2
 
 
 def test_the_line_that_a_running_run_is_writing_is_left_out(tmp_path, two):

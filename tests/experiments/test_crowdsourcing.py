@@ -150,7 +150,9 @@ def test_four_devices_give_what_one_gives(finished, told, tmp_path):
     assert lines[0] == "reading digits"
     assert lines[1].startswith("compiling")
     assert lines[2].startswith("round 1/16")
-    assert lines[-1].startswith("done in")
+    assert lines[-3].startswith("done in")
+    assert lines[-2].startswith("Under a fixed budget, labelling once is optimal")
+    assert lines[-1].startswith("MBEM is about 5 % better than majority vote: undecided")
 
 
 def test_the_same_command_on_a_finished_run_only_draws_again(finished, told, tmp_path):
@@ -241,7 +243,7 @@ BAD = {
     "--strength inf": "--strength is inf",
     "--batch-size 0": "--batch-size is 0",
     "--rounds 11": "--rounds is 11; expected a number from 1 to 10",
-    "--redundancies 0": "--redundancies is 0; expected a number from 1 to 100",
+    "--redundancies 0": "--redundancies is 0; expected a number from 1 to ",
     "--redundancies 200": "--redundancies is 200",
     "--redundancies 3 --num-workers 2": "--redundancies is 3; expected a number from 1 to 2",
     "--redundancies": "--redundancies expects at least one",
@@ -258,6 +260,12 @@ BAD = {
     "--budget -1": "--budget is -1",
     "--data digts": "did you mean 'digits'",
     "--data csv:/nope": "/nope: expected a folder, found nothing",
+    "--data csv:/nope --redundancies 150": "/nope: expected a folder, found nothing",
+    "--data csv:/nope --budget 9": "--budget is 9; expected nothing but --seeds, --redundancies",
+    "smoke --data csv:/nope --epochs 10": "--epochs is 10; expected nothing but --seeds",
+    "--data labelme:/nope --batch-size 9": "--batch-size is 9; expected nothing but --seeds",
+    "--data labelme:/nope --redundancies 2": "--redundancies is .2,.; expected nothing but --seeds",
+    "--data labelme:/nope --strength 3": "/nope: expected a folder, found nothing",
     "--data npz:": "npz:DIR",
     "--data idx:{}": "{}",
     "--data digits:3": "expected 'digits' alone",
@@ -295,6 +303,8 @@ def test_help_teaches(told):
     assert status == 0
     for words in ("Label once or label thrice?", "--redundancies", "labels an item", "csv:DIR"):
         assert words in " ".join(out.split())
+    quick = out.partition("which are quick")[0].partition("but for csv")[2]
+    assert all(name in quick for name in real_annotators.QUICK)
 
 
 @pytest.fixture

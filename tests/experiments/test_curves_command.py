@@ -1,6 +1,7 @@
 """The command on tables of curves: what it prints, what it writes, what it refuses."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from experiments import curves
+from trinity_jax.algorithms.curves import Curve
 from trinity_jax.compute import program
+from trinity_jax.data import sources
 
 
 def table(path, slopes, num_seeds=5):
@@ -64,6 +67,30 @@ def test_the_reference_alone(tmp_path):
     assert found["headline"]["gains"] == {}
     saved = found["headline"]["corpora"][str(tmp_path / "a.csv")]["strategies"]["mine"]["savings"]
     assert np.isclose(saved["reference"]["mean_curve"], 1)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = lambda *names: [*map(pathlib.Path, names)]
+    assert curves.titles_of(paths("a/one.csv", "a/two.csv")) == ["one", "two"]
+    here = tmp_path.name
+    assert curves.titles_of(paths("a/one.csv", "../b/one.csv", "one.csv")) == ["a", "b", here]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    files = [table(tmp_path / f"{name}/curves.csv", {"random": 1}) for name in "ab"]
+    run(tmp_path / "out", files)
+    said = (tmp_path / "out/figure.svg").read_text()
+    assert ">a</text>" in said
+    assert ">curves</text>" not in said
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    """Costs may be no whole numbers."""
+    curve = Curve(np.array([3.0, 4.5, 7.3 + 1.1]), np.array([0.25, 0.5, 0.75]))
+    curves.write({"uniform": {"0": curve}}, tmp_path / "curves.csv")
+    assert "uniform,0,3,0.250000\n" in (tmp_path / "curves.csv").read_text()
+    found, _ = sources.curves(str(tmp_path / "curves.csv"))
+    np.testing.assert_array_equal(found["uniform"]["0"], curve)
 
 
 def command(*words):

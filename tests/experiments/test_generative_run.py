@@ -63,6 +63,9 @@ def test_files(done):
     for form in found["gradient_cosine"].values():
         assert -1 <= form["mean"] <= 1
         assert form["n"] == 2
+    assert set(found["cas_less_than_real"]) == makers
+    lost = found["generators"]["real_cas"]["joint"]["mean"] - found["cas"]["joint"]["mean"]
+    assert found["cas_less_than_real"]["joint"]["mean"] == pytest.approx(lost)
     last = [row for row in rows(done) if row["round"] == 1 and row["budget"] == "steps"]
     errors = [100 * row["error"] for row in last if row["arm"] == "joint"]
     assert found["error"]["joint"]["mean"] == pytest.approx(np.mean(errors))
@@ -72,6 +75,27 @@ def test_files(done):
     generators = {"GAN of all images, named by the classifier", "semi-supervised GAN"}
     assert settings[:2] == [generators, generators]
     assert settings[3] == {"joint model"}
+
+
+def test_differences_are_paired_by_seed():
+    """What seeds share cancels: here all else but the arm."""
+    arms, seeds = ("semi_gan", "joint"), (0.0, 0.2, 0.4)
+    records = [
+        {"round": t, "seed": seed, "arm": arm, "budget": "steps", "error": 0.5}
+        | dict.fromkeys(generative_report.TERMS, shared + 0.3 * (arm == "joint"))
+        for t in range(2)
+        for seed, shared in enumerate(seeds)
+        for arm in arms
+    ]
+    cas = {"joint": list(seeds)}
+    measures = {"cas": cas, "real_cas": {"joint": [seed + 0.1 for seed in seeds]}, "gan_test": {}}
+    found = generative_report.headline(records, {}, {"measures": measures})
+    assert found["rendering_less_real_or_fake"]["interval"] == pytest.approx([0.3, 0.3])
+    assert found["cas_less_than_real"]["joint"]["interval"] == pytest.approx([0.1, 0.1])
+    alone = [row for row in records if row["arm"] == "joint"]
+    found = generative_report.headline(alone, {}, {"measures": {}})
+    assert found["rendering_less_real_or_fake"] is None
+    assert found["cas_less_than_real"] == {}
 
 
 def test_the_joint_model_has_the_same_steps_in_both_budgets(done):

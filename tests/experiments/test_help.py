@@ -12,6 +12,7 @@ import pytest
 
 import experiments
 from trinity_jax.aggregate import command
+from trinity_jax.compute import mesh, program
 
 FOLDER = pathlib.Path(experiments.__file__).parent
 WITH_RUNS = (
@@ -32,6 +33,8 @@ def said(monkeypatch, capsys):
     """`said(name) -> text` of `python -m experiments.NAME --help`, in this process."""
     monkeypatch.setenv("COLUMNS", str(WIDTH))
     monkeypatch.setattr(os, "environ", os.environ.copy())
+    for of, name in ((mesh, "use_cores"), (program, "keep_compiled")):
+        monkeypatch.setattr(of, name, None)  # nothing is set up before words are understood
     handler = signal.getsignal(signal.SIGTERM)
 
     def run(name):

@@ -72,6 +72,7 @@ WORDS = [
     ("neural_rendering", "--labelled 7", "--labelled is 7; expected a multiple"),
     ("neural_rendering", "--rounds 1000", "--rounds is 1000; expected at most"),
     ("generative_augmentation", "--arms nope", "unknown value of --arms 'nope'"),
+    ("generative_augmentation", "--schedule authors", "--schedule"),
 ]
 
 

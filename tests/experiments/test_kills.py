@@ -1,6 +1,6 @@
 """Experiments that are killed at any moment, and go on, end as if nothing had been.
 
-    pytest -m slow tests/experiments/test_kills.py -s
+    pytest -m slow -n 0 tests/experiments/test_kills.py -s
 
 Each is killed ten times by SIGKILL, every fifth time in the middle of writing a checkpoint.
 """

@@ -233,7 +233,9 @@ def test_it_says_that_sentences_are_synthetic(call, finished, tmp_path, capsys):
     out = tmp_path / "copy"
     shutil.copytree(finished, out)
     assert call([*TINY, "--out", str(out)]) == 0
-    assert "synthetic" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "synthetic" in said
+    assert "English: its curve is above that of random choice: undecided" in said
     assert summary(out)["synthetic"]
     assert "synthetic" in summary(out)["note"]
     assert "synthetic" in (out / "figure.svg").read_text()

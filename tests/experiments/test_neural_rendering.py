@@ -17,6 +17,7 @@ import pytest
 
 from experiments import (
     few_labels,
+    figures,
     neural_rendering,
     rendering_exact,
     rendering_report,
@@ -144,8 +145,9 @@ def test_a_finished_run_is_only_drawn_again(done, call, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_one_number_of_labels_is_drawn_by_steps(done, tmp_path, seeds):
+def test_one_number_of_labels_is_drawn_by_steps(done, tmp_path, monkeypatch, seeds):
     """And one seed has no intervals, and no verdict."""
+    shown = []
     words = [*TINY[1:], "--labelled", "20", "--seeds", str(seeds)]
     _, config, _ = program.parse(neural_rendering.PRESETS, ["smoke", *words], "", "")
     mine = [row for row in rows(done) if row["labelled"] == 20 and row["seed"] < seeds]
@@ -154,6 +156,11 @@ def test_one_number_of_labels_is_drawn_by_steps(done, tmp_path, seeds):
     figure.draw(numbers, mine, measured["exact"], config, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 20_000
     assert list(figure.by_round(mine, config)) == [2, 4]
+    assert "less that of full" in (tmp_path / "figure.svg").read_text()
+    monkeypatch.setattr(figures, "save", lambda drawn, _: shown.append(drawn.axes[1].axison))
+    for ablation in (numbers["ablation"], {}):
+        figure.draw(numbers | {"ablation": ablation}, mine, measured["exact"], config, tmp_path)
+    assert shown == [True, False]  # nothing is compared with an arm that is not there
     summary = {"headline": numbers, "config": {"labelled": [20]}}
     verdicts = [claim.verdict for claim in rendering_report.claims(summary)]
     assert len(verdicts) == 2

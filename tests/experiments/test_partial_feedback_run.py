@@ -42,6 +42,7 @@ def test_files(done):
     assert summary["headline"]["uniform_cost"] == 6 * hierarchy.balanced_cost(asked.covers).sum()
     assert set(summary["headline"]["relative_gain_at_30pct"]) == {"aq_erc", "alpf_erc"}
     assert (done / "figure.png").stat().st_size > 10_000
+    assert "paper's ALPF (Tiny ImageNet)" in (done / "figure.svg").read_text()
     assert (done / "curves.csv").read_text().startswith("strategy,seed,words,score\n")
 
 
@@ -130,6 +131,7 @@ def test_options(call, tmp_path, more):
         ("--train-size 55", "--train-size is 55; expected a multiple of 10 classes"),
         ("--hierarchy cifar100", "expected a hierarchy of 10 labels, as the data has, found 100"),
         ("--oracle ask", "expected one method, --seeds 1"),
+        ("--oracle ask --methods aq_erc --seeds 1 --calibrate 0.1", "costs or calibration"),
         ("--leaf-cost 2", "where costs differ, found"),
         ("--calibrate 0.1 --error-no 0.1", "--calibrate: expected answers without errors"),
         ("--error-no 0.7", "--error-no is 0.7; expected a number from 0 to 0.49"),

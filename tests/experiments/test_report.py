@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
         run.resume(lambda: {"nothing": jnp.zeros(())})
         for t in (0, 1):
             run.commit(t, {"nothing": jnp.zeros(())}, rows(t))
-        crowdsourcing_report.report(CONFIG, run)
+        crowdsourcing_report.report(CONFIG, 10, run)
     return out
 
 
@@ -98,5 +98,5 @@ def test_the_talk_has_the_figure(finished):
 def test_figures_are_the_same_bytes_again(copied):
     before = (copied / "figure.svg").read_bytes()
     with Run(copied, "crowdsourcing", "smoke", CONFIG) as run:
-        crowdsourcing_report.report(CONFIG, run)
+        crowdsourcing_report.report(CONFIG, 10, run)
     assert (copied / "figure.svg").read_bytes() == before

@@ -51,12 +51,12 @@ def store(tmp_path, monkeypatch):
 
 @pytest.fixture
 def told(tmp_path, store, capsys):
-    """`told(words) -> (status, out, err)`, of a talk in the directory `talk`."""
+    """`told(words) -> (status, out, err)`, of a talk in the directory `talk` unless told so."""
 
-    def run(*words):
+    def run(*words, out=("--out", str(tmp_path / "talk"))):
         handler = signal.getsignal(signal.SIGTERM)
         try:
-            arguments = ["smoke", *words, "--out", str(tmp_path / "talk")]
+            arguments = ["smoke", *words, *out]
             program.guard("talk", talk.PRESETS, talk.work, str(talk.__doc__), arguments)
         except SystemExit as stop:
             return stop.code, *capsys.readouterr()
@@ -116,6 +116,27 @@ def test_further_data_have_a_directory_of_their_own(told, store, tmp_path):
     folder = tmp_path / "talk" / "crowdsourcing_labelme_a_b_c"
     assert commands(store)[1].endswith(f"--data labelme:a/b c --out {folder}")
     assert "experiments.crowdsourcing smoke --data &#x27;labelme:a/b c&#x27;" in report(tmp_path)
+
+
+def test_data_in_place_of_the_preset_s(told, store, tmp_path):
+    one, two = "ner_active_learning=conll:a/b c=d", "crowdsourcing=csv:x"
+    words = ("--experiments", "crowdsourcing", "ner_active_learning", "--data", one, two)
+    assert told(*words)[0] == 0
+    names = "crowdsourcing_csv_x", "ner_active_learning_conll_a_b_c_d"
+    crowd, names = (str(tmp_path / "talk" / name) for name in names)
+    assert commands(store) == [
+        f"-m experiments.crowdsourcing smoke --data csv:x --out {crowd}",
+        f"-m experiments.ner_active_learning smoke --data conll:a/b c=d --out {names}",
+    ]
+
+
+def test_without_a_directory_presets_do_not_share_one(told, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert told("--experiments", "crowdsourcing", out=())[0] == 0
+    assert (tmp_path / "runs/talk_smoke/report.html").exists()
+    config, options = talk.Config(("crowdsourcing",)), program.Options()
+    talk.work("laptop", config, options)
+    assert (tmp_path / "runs/talk/report.html").exists()
 
 
 def test_a_failure_stops_no_other_and_is_in_the_report(told, store, tmp_path):
@@ -193,6 +214,13 @@ def test_results_of_another_version_are_not_believed(told, store, tmp_path):
         (["--experiments", "crowd"], "crowd"),
         (["--also", "crowdsourcing"], "--also expects EXPERIMENT=SOURCE, found crowdsourcing"),
         (["--also", "crowdsorcing=csv:x"], "did you mean 'crowdsourcing'?"),
+        (["--data", "crowdsourcing"], "--data expects EXPERIMENT=SOURCE, found crowdsourcing"),
+        (["--data", "crowdsorcing=csv:x"], "did you mean 'crowdsourcing'?"),
+        (["--data", "crowdsourcing=a", "crowdsourcing=b"], "crowdsourcing is named twice"),
+        (
+            ["--experiments", "partial_feedback", "--data", "crowdsourcing=a"],
+            "experiment of --data 'crowdsourcing'",
+        ),
     ],
 )
 def test_wrong_words_are_answered_in_a_sentence(told, store, words, sentence):

@@ -8,7 +8,6 @@ from made_runs import MADE, form, names, people, questions, write
 from experiments import ner_claims, talk_claims
 from experiments.verdicts import (
     Claim,
-    apart,
     at_most,
     combine,
     effect,
@@ -81,12 +80,8 @@ def test_a_claim_says_in_how_many_settings():
 def test_arithmetic_of_intervals():
     assert minus(form(2, 1))["interval"] == [-3, -1]
     assert rest(form(0.25, 0.125)) == {"mean": 0.75, "interval": [0.625, 0.875], "n": 5}
-    assert apart(form(5, 1), form(2, 1))["interval"] == [1, 5]
-    assert apart(form(5, 2), form(2, 1))["interval"] == [0, 6]  # they touch
-    assert apart(None, form(2, 1)) is None
     alone = {"mean": 1.0, "interval": None, "n": 1}
     assert minus(alone)["interval"] is rest(alone)["interval"] is None
-    assert apart(alone, form(2, 1))["interval"] is None
 
 
 def said(tmp_path, name, **more):
@@ -182,6 +177,9 @@ def test_one_program(tmp_path):
     assert claim.verdict == "shown"
     told = "12 replicas on 2 cpu, compiled in 9.3 s, ran in 41.6 s"
     assert claim.measures[0].here == told
+    smoke = ("crowdsourcing", directory, summary | {"preset": "smoke"})
+    (claim,) = talk_claims.compute([smoke, ("crowdsourcing", directory, summary)])
+    assert [one.verdict for one in claim.measures] == ["undecided", "shown"]
     del summary["seconds"]["compile"]
     (claim,) = talk_claims.compute([("crowdsourcing", directory, summary)])
     assert claim.verdict == "not shown"

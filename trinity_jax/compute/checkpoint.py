@@ -24,6 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from trinity_jax.compute import logs
 from trinity_jax.compute.signals import held_back
 from trinity_jax.types import InputError
 
@@ -157,9 +158,7 @@ class Checkpoints:
     def _seal(self, step: int) -> None:
         """Writes down what the files of a step are."""
         folder = self._directory / str(step)
-        part = folder / (FILES + ".part")
-        part.write_text(json.dumps(_file_digests(folder)))
-        part.replace(folder / FILES)
+        logs.replace(folder / FILES, json.dumps(_file_digests(folder)))
 
     def _check_files(self, step: int) -> None:
         """Raises `ValueError` where a file of a step is not what was written."""
@@ -174,10 +173,13 @@ class Checkpoints:
                     raise ValueError(f"{name} has changed")
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
-        """The newest undamaged step and its tree, or None where there is none.
+        """The newest undamaged step and its tree, or None where there are no steps.
 
         Args:
           like: a tree of arrays or `jax.ShapeDtypeStruct` with the shapes and types expected.
+
+        Raises:
+          InputError: there are steps, and none can be used.
         """
         device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
@@ -199,6 +201,9 @@ class Checkpoints:
             except Exception as error:  # Orbax raises whatever its readers raise
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             self._say(f"checkpoint {step} cannot be used ({reason}): passed over")
+        if self._manager.all_steps():
+            why = "none of its checkpoints can be used, and nothing was changed"
+            raise InputError(f"{self._directory}: {why}; begin anew with --restart")
         return None
 
     def _restore(self, step: int, **item: ocp.args.CheckpointArgs) -> Any:

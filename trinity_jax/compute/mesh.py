@@ -35,8 +35,8 @@ def use_cores(deterministic: bool = False) -> None:
         flags.append("--xla_gpu_deterministic_ops=true")
         os.environ["NPROC"] = str(THREADS)  # where XLA looks for the size of its pool
     given = os.environ.get("XLA_FLAGS", "")
-    if flags[0] not in given:  # flags are part of the keys of compiled programs: once is enough
-        os.environ["XLA_FLAGS"] = " ".join([*flags, given])
+    missing = [flag for flag in flags if flag not in given]  # as they are part of programs' keys
+    os.environ["XLA_FLAGS"] = " ".join([*missing, given]).strip()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):  # JAX has been used: its devices stay

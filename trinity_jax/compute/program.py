@@ -30,20 +30,21 @@ from trinity_jax.types import Failure, InputError, lookup
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Where and how the run goes; none of this changes its result."""
+    """Where and how the run goes; results differ in last digits, or by what a stopwatch says."""
 
     out: str = ""
-    """Directory of the run (by default runs/ and the experiment's name)."""
+    """Directory of the run (by default runs/NAME, and runs/NAME_PRESET but for laptop)."""
     restart: bool = False
     """Delete what an earlier run left in the directory, and begin anew."""
     debug_nans: bool = False
     """Stop at the operation that first makes a NaN, with a traceback (slow)."""
     tensorboard: bool = False
-    """Write means of every round for TensorBoard (pip install 'trinity_jax[tensorboard]')."""
+    """Write means of every round for TensorBoard (pip install '.[tensorboard]')."""
     mesh: str = ""
     """Devices for replicas and for the items of each, as replica=2,data=2 (all for replicas)."""
     deterministic: bool = False
-    """The same bits on any number of devices and processes, more slowly."""
+    """The same bits on any number of devices and processes, more slowly (but for what a stopwatch
+    decides)."""
     processes: str = ""
     """Run as one of several processes: auto on a cluster that JAX knows, else
     HOST:PORT,COUNT,NUMBER, where HOST:PORT is for the first to listen at."""
@@ -56,6 +57,7 @@ A run's directory, --out, has config.json, records.jsonl (a line a measurement),
 result), timings.jsonl, figure.png and figure.svg to look at, and checkpoints/; some have
 curves.csv, renderings.png or samples.png. The same command goes on where it stopped.
 """
+DEFAULT = "laptop"  # the preset of whoever names none
 ROOM = 50  # for the program's name in a line of its usage, as tyro does not break it
 
 
@@ -69,7 +71,7 @@ def parse(
     """Reads a command line.
 
     Args:
-      presets: configurations (frozen dataclasses of one type) by name; "laptop" is the default.
+      presets: configurations (frozen dataclasses of one type) by name; `DEFAULT` is the default.
       arguments: words after the program's name; the first may name a preset.
       program: how the program is called, for the help.
       description: the first paragraph of the help.
@@ -83,7 +85,7 @@ def parse(
     """
     import tyro
 
-    preset, rest = "laptop", list(arguments)
+    preset, rest = DEFAULT, list(arguments)
     if rest and not rest[0].startswith("-"):
         preset = rest.pop(0)
         if preset not in presets:
@@ -175,6 +177,12 @@ def keep_compiled() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+def place(name: str, preset: str, options: Options) -> pathlib.Path:
+    """The directory of a run; without --out, of its experiment and preset alone."""
+    apart = "" if preset == DEFAULT else f"_{preset}"
+    return pathlib.Path(options.out or f"runs/{name}{apart}")
+
+
 def main(
     name: str,
     presets: Mapping[str, Any],
@@ -198,7 +206,7 @@ def main(
         jax.config.update("jax_debug_nans", options.debug_nans)
         if options.processes:
             hosts.join(options.processes, options.heartbeat)
-        directory = pathlib.Path(options.out or f"runs/{name}")
+        directory = place(name, preset, options)
         how = {"restart": options.restart, "in_turn": options.deterministic}
         how |= {"tensorboard": options.tensorboard}
         with Run(directory, name, preset, config, mesh=mesh.read(options.mesh), **how) as run:

@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 import fcntl
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -60,6 +61,7 @@ OURS = (
     "figure.svg",
     "renderings.png",
     "samples.png",
+    "question.png",
     "labels.csv",
     "workers.csv",
     "confusions.json",
@@ -119,6 +121,7 @@ class Run:
         self._console = Console(highlight=False, soft_wrap=True)
         self._began = time.perf_counter()
         self._checkpoints = self._lock = self._events = None
+        self._phase: str | None = None  # the innermost that is being timed
         for name, text in hosts.agree(lambda: self._open(restart, tensorboard)).items():
             if not hosts.first():  # so that all know what was measured before
                 (self.directory / name).write_text(text)
@@ -151,7 +154,8 @@ class Run:
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
-        if restart:
+        is_run = any((self.directory / name).exists() for name in ("config.json", *LOGS))
+        if restart and is_run:
             for name in OURS:
                 path = self.directory / name
                 is_folder = path.is_dir() and not path.is_symlink()
@@ -159,7 +163,9 @@ class Run:
         asked = {"experiment": self.name, "config": self.config}
         path = self.directory / "config.json"
         begun = [*self.directory.glob("records.jsonl"), *self.directory.glob("checkpoints/*")]
-        if path.exists() and begun:  # a run that got nowhere may be put right
+        if begun and not path.exists():
+            raise InputError(f"{path}: expected what the run was asked; begin anew with --restart")
+        if begun:  # a run that got nowhere may be put right
             self._compare(path, asked)
         else:
             logs.replace(path, json.dumps(asked, indent=1) + "\n")
@@ -214,13 +220,16 @@ class Run:
 
     @contextlib.contextmanager
     def phase(self, name: str, announce: str = "") -> Iterator[None]:
-        """Times what happens in the block."""
+        """Times what happens in the block; what is within another is in that one's seconds too."""
         if announce:
             self.say(announce)
-        began = time.perf_counter()
-        yield
-        seconds = round(time.perf_counter() - began, 3)
-        logs.append(self.directory / "timings.jsonl", [{"phase": name, "seconds": seconds}])
+        began, within, self._phase = time.perf_counter(), self._phase, name
+        try:
+            yield
+        finally:
+            self._phase = within
+        row = {"phase": name, "seconds": round(time.perf_counter() - began, 3), "within": within}
+        logs.append(self.directory / "timings.jsonl", [row])
 
     def compile(self, function: Any, start: int, total: int, *arguments: Any) -> Any:
         """Compiles a jitted function for these arguments, if rounds are left to be done.
@@ -234,17 +243,18 @@ class Run:
         with self.phase("compile", announce):
             return function.lower(*arguments).compile()
 
-    def resume(self, init: Callable[[], Any]) -> tuple[int, Any]:
+    def resume(self, init: Callable[..., Any], *given: Any) -> tuple[int, Any]:
         """Where to begin, and with what.
 
         Args:
-          init: makes the state before round 0; only its shapes are used where a checkpoint is.
+          init: `(*given) -> state`, before round 0; of shapes only, where a checkpoint is.
+          *given: arrays, which are not to be constants of the program.
 
         Returns:
           The next round's number and its state; records after the last checkpoint are cut off.
         """
         with self.phase("restore"):
-            start, state = self.restore(init)
+            start, state = self.restore(init, *given)
             path = self.directory / "records.jsonl"
             if path.exists():
                 kept = [json.dumps(row) + "\n" for row in self.records() if row["round"] < start]
@@ -256,27 +266,35 @@ class Run:
             self.say(f"resumed in {self.directory}: {start} rounds are done")
         return start, state
 
-    def restore(self, init: Callable[[], Any]) -> tuple[int, Any]:
+    def restore(self, init: Callable[..., Any], *given: Any) -> tuple[int, Any]:
         """The first round that is not committed, and its state; see `resume`."""
-        like = jax.eval_shape(init)
-        found = self._checkpoints.restore(like) if self._checkpoints else None
-        start = hosts.agree(lambda: 0 if found is None else found[0] + 1)
-        if not start:
-            return 0, jax.jit(init)()
-        nothing = lambda: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-        return start, hosts.hand_out(nothing() if found is None else found[1])
+        like = jax.eval_shape(init, *given)
+        found = []
 
-    def rounds(self, start: int, total: int) -> Iterator[int]:
-        """Counts rounds, with a bar on a terminal and a line a round elsewhere.
+        def look() -> int:
+            assert self._checkpoints is not None
+            found.extend(self._checkpoints.restore(like) or ())
+            return found[0] + 1 if found else 0
+
+        start = hosts.agree(look)
+        if not start:
+            return 0, jax.jit(init)(*given)
+        nothing = lambda: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+        return start, hosts.hand_out(found[1] if found else nothing())
+
+    def rounds(
+        self, start: int, total: int, done: Callable[[], bool] = lambda: False
+    ) -> Iterator[int]:
+        """Counts rounds until all are, or `done`; with a bar on a terminal, else a line each.
 
         SIGTERM waits until a round is committed, in all processes the same one. Who wants the
         machine back gives half a minute or so: a longer round is lost, and none before it.
         """
-        if start == total:
+        if start == total or done():
             return
         told = lambda: self.say("asked to stop: after this round")
         with progress.bar(self._console, self.say, self.name, start, total) as tick:
-            for t in range(start, total):
+            for t in itertools.takewhile(lambda t: not done(), range(start, total)):
                 with held_back(signal.SIGTERM, told=told) as came, self.phase("rounds"):
                     yield t
                     if hosts.any_of(bool(came)):
@@ -329,9 +347,8 @@ class Run:
         path = self.directory / "once.jsonl"
         kept = {row["name"]: row["value"] for row in logs.rows(path, name=str, value=object)}
         if name not in kept:
-            if announce:
-                self.say(announce)
-            value = measure()
+            with self.phase(name, announce):
+                value = measure()
             logs.append(path, [{"name": name, "value": hosts.agree(lambda: value)}])
             kept = {row["name"]: row["value"] for row in logs.rows(path)}
         return kept[name]
@@ -359,7 +376,9 @@ class Run:
           more: further entries beside it.
         """
         seconds: dict[str, float] = {}
-        for row in logs.rows(self.directory / "timings.jsonl", **TIMED):
+        timed = logs.rows(self.directory / "timings.jsonl", **TIMED)
+        outer = [row["seconds"] for row in timed if not row.get("within")]
+        for row in timed:
             seconds[row["phase"]] = round(seconds.get(row["phase"], 0) + row["seconds"], 3)
         summary = {
             "experiment": self.name,
@@ -370,6 +389,7 @@ class Run:
             | {name: importlib.metadata.version(name) for name in PACKAGES},
             "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
             "seconds": seconds,
+            "seconds_in_all": round(sum(outer), 3),
             "headline": headline,
             **more,
         }

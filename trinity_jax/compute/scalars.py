@@ -74,8 +74,7 @@ class Events:
             from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError as error:
             raise InputError(
-                "--tensorboard needs a package that is not installed: "
-                "pip install 'trinity_jax[tensorboard]'"
+                "--tensorboard needs a package that is not installed: pip install '.[tensorboard]'"
             ) from error
         self._events: Any = event_pb2  # classes are made when these modules are loaded
         self._summaries: Any = summary_pb2

@@ -47,9 +47,8 @@ class Sweep:
         self._run, self._total, self.mesh = run, total, run.mesh
         self.data = replicas.share(data, run.mesh)
         self.replica = replicas.spread(dict(replica), run.mesh)
-        begin = run.over_replicas(init, shared=1)
-        self._init, self._advance = lambda: begin(self.data, self.replica), advance
-        self._start, state = run.resume(self._init)
+        self._init, self._advance = run.over_replicas(init, shared=1), advance
+        self._start, state = run.resume(self._init, self.data, self.replica)
         self.state = replicas.spread(state, run.mesh)
         run.cause = self._cause
         whole = jax.jit(run.over_replicas(advance, shared=2), donate_argnums=2)
@@ -69,6 +68,12 @@ class Sweep:
         if jax.config.jax_debug_nans and finite.holds_nan(hosts.fetch(found)):
             self._go_through(int(t))
         return found
+
+    def of_one(self) -> Callable[..., tuple[Any, Any]]:
+        """`advance` of one replica, [1], which does nothing that only others do."""
+        mapped = replicas.over_replicas(self._advance, self.mesh, shared=2, in_turn=True)
+        program = jax.jit(mapped)
+        return lambda t, state, replica: program(np.int32(t), self.data, state, replica)
 
     def _cause(self, t: int) -> str:
         """The first step of round `t` in which a loss was bad, in words; empty where none was."""
@@ -92,7 +97,7 @@ class Sweep:
 
     def _rows(self) -> Iterator[Any]:
         """State, before the round that is not committed, and what differs, of each replica [1]."""
-        _, state = self._run.restore(self._init)
+        _, state = self._run.restore(self._init, self.data, self.replica)
         every = jax.device_get((state, dict(self.replica)))
         for i in range(len(jax.tree.leaves(every)[0])):
             yield jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], every)
