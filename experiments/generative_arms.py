@@ -125,17 +125,19 @@ def make_step(
         guess = nrm.predict(state.params, state.running, model, 0.0, batch.others).argmax(1)
         named = jnp.where(arm.unlabelled > 0, jax.nn.one_hot(guess, model.labels), batch.named)
         made, judge = paint(state.maker[0], batch), state.judge[0]
-        tell = lambda judge: gan.tell_by_class(
+        tell = lambda judge: gan.conditional_discriminator_loss(
             logits(judge, batch.others), logits(judge, made), named, batch.wanted
         )
-        deceive = lambda maker: gan.deceive(logits(judge, paint(maker, batch)), batch.wanted)
+        deceive = lambda maker: gan.generator_loss(logits(judge, paint(maker, batch)), batch.wanted)
         maker = descend(at, "generator", deceive, state.maker)
         return state._replace(judge=descend(at, "discriminator", tell, state.judge), maker=maker)
 
     def match(at, batch, state):
         """The semi-supervised generator's step."""
         feature = lambda x: see(state.params, model, x).features[-1].mean((1, 2))
-        loss = lambda maker: gan.match(feature(batch.others), feature(paint(maker, batch)))
+        loss = lambda maker: gan.feature_matching_loss(
+            feature(batch.others), feature(paint(maker, batch))
+        )
         return state._replace(maker=descend(at, "feature_matching", loss, state.maker))
 
     def learn(key, arm, at, which, progress, batch, state):
@@ -148,7 +150,7 @@ def make_step(
         more = (
             lambda params: jnp.zeros(()),
             lambda params: arm.ratio * name(params),
-            lambda params: gan.tell(logits(params, batch.others), made(params)),
+            lambda params: gan.discriminator_loss(logits(params, batch.others), made(params)),
         )
 
         given = state.params, key, state.running, model, objective, *halves

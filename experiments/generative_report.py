@@ -48,7 +48,7 @@ def measurer(config, images, held, each=jax.lax.map):
                 jax.random.key(4), params, model, Objective(1.0, 1.0, 0.0, 1.0), some, None
             )
             logits = lambda x: see(params, model, x).logits + params.bias[None]
-            terms["real_or_fake"] = gan.tell(logits(some), logits(made))
+            terms["real_or_fake"] = gan.discriminator_loss(logits(some), logits(made))
             return sum(w * terms[name] for w, name in zip(weights, TERMS, strict=True))
 
         def prediction(params):

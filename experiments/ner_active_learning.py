@@ -120,7 +120,7 @@ def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int
     options = {"decoder": config.decoder, "unknown": config.unknown, "dropout": config.dropout}
     sizes = SIZES[config.size]._replace(**options)
     sizes = sizes._replace(word_dim=word_dim or sizes.word_dim)
-    tagger = taggers.tagger(sizes, taggers.Vocabulary(*counts))
+    tagger = taggers.tagger(sizes, taggers.VocabularySizes(*counts))
     how = learning.OPTIMISERS[config.optimiser](config.learning_rate)
     recipe = learning.Recipe(tagger, *how, config.batch_size, config.epochs, config.min_steps)
     names = ["random" if name == ALL else name for name in config.strategies]

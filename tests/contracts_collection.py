@@ -116,6 +116,7 @@ class Asked(NamedTuple):
 
 
 NEVER_PASS = ("under", "fit", "facility_location", "sieve_streaming")
+WITHOUT_SCORES = ("k_center", "badge", "typiclust")
 MOST = np.int32(2**31 - 1)
 
 
@@ -169,7 +170,7 @@ def spent(asked: Asked, name: str, found: Any, plain: Any) -> None:
     del plain
     pool, budget = asked.pool, int(asked.budget)
     may = pool.available & (pool.length > 0)
-    if selectors.SELECTORS[name].scores:
+    if name not in WITHOUT_SCORES:
         may &= np.isfinite(pool.scores)
     if selectors.SELECTORS[name].features != "none":
         may &= np.isfinite(pool.features).all(1)

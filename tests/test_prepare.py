@@ -56,6 +56,7 @@ def test_help_teaches(capsys):
         "iob2:DIR",
         "csv:DIR",
         "--data tfds:my_corpus",
+        ".NAME-",
     ):
         assert word in out
 
@@ -66,7 +67,7 @@ def test_help_teaches(capsys):
         ([], "SOURCE"),
         (["iob2:/no", "--name", "x"], "trinity-prepare: /no: expected a folder, found nothing\n"),
         (["iob3:/no", "--name", "x"], "unknown source 'iob3': did you mean 'iob2'?"),
-        (["digits", "--name", "A B"], "expected a name of lower-case letters, digits and _"),
+        (["digits", "--name", "A B"], "--name expects lower-case letters, digits and _"),
         (["digits"], "--name NAME"),
         (["digits", "--name", "x", "--too", "y"], "--to"),
         (["grammar:en", "--name", "x", "--size", "many"], "--size"),
@@ -102,6 +103,7 @@ def test_a_killed_command_leaves_no_set_and_can_be_given_again(files, tmp_path):
         time.sleep(0.01)
     process.kill()
     assert process.communicate(timeout=60)[1] == b""
+    assert len(list(root.glob(".mine-*"))) == 1  # as the help says
     assert not (root / "mine").exists()
     assert subprocess.run(command, check=False, **how).returncode == 0
     assert (root / "mine/1.0.0/features.json").exists()

@@ -9,7 +9,9 @@ From then on any program that knows TFDS reads it, and so do the experiments:
     TFDS_DATA_DIR=TFDS_DIR python -m experiments.ner_active_learning --data tfds:my_corpus
 
 Files are in array_record. The set is read again and compared before it gets its name. `python -m
-trinity_jax.prepare` is the same command.
+trinity_jax.prepare` is the same command. Where it is killed at once (kill -9) a hidden folder
+.NAME-... stays beside the set: delete it, or, if a set was to be replaced and is gone, move it back
+from `replaced` in that folder.
 """
 
 import dataclasses

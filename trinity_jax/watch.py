@@ -20,9 +20,6 @@ class Bad(NamedTuple):
     loss: str
     value: float
 
-    def __str__(self) -> str:
-        return f"{self.loss} was {self.value} in step {self.step}"
-
 
 _NOTED: contextvars.ContextVar[list[Bad] | None] = contextvars.ContextVar("noted", default=None)
 
@@ -36,6 +33,13 @@ def watching() -> Iterator[list[Bad]]:
         yield noted
     finally:
         _NOTED.reset(token)
+
+
+def first(noted: list[Bad]) -> str:
+    """Which losses were bad in the first step in which any was, in words."""
+    step = min(noted).step
+    losses = {bad.loss: bad.value for bad in sorted(noted) if bad.step == step}
+    return ", ".join(f"{loss} was {value}" for loss, value in losses.items()) + f" in step {step}"
 
 
 def tell(step: Any, **losses: Any) -> None:

@@ -46,7 +46,7 @@ def problem(config, num_widths, multiple, decoder="lstm", num_types=0):
     for bucket in encoded.buckets if num_types else ():
         bucket.tag[:] = np.random.default_rng(0).integers(num_tags, size=bucket.tag.shape)
     counts = len(known.chars), len(known.words), len(corpus.CASES), num_tags
-    tagger = taggers.tagger(SIZES._replace(decoder=decoder), taggers.Vocabulary(*counts))
+    tagger = taggers.tagger(SIZES._replace(decoder=decoder), taggers.VocabularySizes(*counts))
     return tagger, tagger.init(jax.random.key(0)), encoded
 
 

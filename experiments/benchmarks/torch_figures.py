@@ -41,7 +41,7 @@ def tagger(config, case, number, kept, way):
     alone, known = one_width(config), encoded.vocabulary
     sizes = SIZES[config.size]._replace(unknown=config.unknown, dropout=config.dropout)
     counts = len(known.chars), len(known.words), len(corpus.CASES), len(encoded.tags)
-    start = taggers.tagger(sizes, taggers.Vocabulary(*counts)).init(jax.random.key(number))
+    start = taggers.tagger(sizes, taggers.VocabularySizes(*counts)).init(jax.random.key(number))
     schedule = lambda done: config.learning_rate * min(10 * done, (1 - done) / 0.9)
     make = torch_tagger.WAYS[way]
     rounds = kept[:1] if case.rows[number]["strategy"] == ALL else kept

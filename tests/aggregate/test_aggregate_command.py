@@ -2,12 +2,14 @@
 
 import csv
 import json
+import pathlib
 
 import jax
 import numpy as np
 import pytest
+from pyarrow import parquet
 
-from trinity_jax.aggregate import command, fitting
+from trinity_jax.aggregate import checks, command, files, fitting
 from trinity_jax.data import sources
 from trinity_jax.data.aggregation import aggregators
 
@@ -52,6 +54,10 @@ def done(capsys, *words):
     status, out, error = call(capsys, *words)
     assert status == 0, error
     return out
+
+
+def headline(folder):
+    return json.loads((folder / "summary.json").read_text())["headline"]
 
 
 def labels(folder):
@@ -221,7 +227,116 @@ def test_gold_has_to_be_of_the_items(crowd, capsys, tmp_path):
     write(tmp_path / "gold.csv", ("item", "label"), [("item 1", "cat"), ("item 1", "dog")])
     status, _, error = call(capsys, *words)
     assert status == 2
-    assert "expected one truth for item 'item 1', found two" in error
+    assert "gold.csv, line 3: expected one truth for item 'item 1', found two" in error
+
+
+def test_gold_weighs_in_the_fit_and_not_in_what_is_said_of_workers(
+    crowd, capsys, tmp_path, monkeypatch
+):
+    folder, _ = crowd
+    few = {name: command.METHODS[name] for name in ("dawid-skene", "dawid-skene-map")}
+    monkeypatch.setattr(command, "METHODS", few)
+    monkeypatch.setattr(fitting, "ROWS", 100)
+    words = folder / "labels.csv", "--gold", folder / "gold.csv"
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    done(capsys, *words, "--out", alone, "--method", "dawid-skene-map", "--resamples", 40)
+    done(capsys, *words, "--out", beside, "--method", "all", "--resamples", 0)
+    one, other = (read(out / "workers.csv") for out in (alone, beside))
+    for row, same in zip(one, other, strict=True):
+        assert float(row["skill"]) == pytest.approx(float(same["skill"]), abs=0.01)
+        assert float(row["skill_low"]) <= float(row["skill"]) <= float(row["skill_high"])
+    one, other = (json.loads((out / "confusions.json").read_text()) for out in (alone, beside))
+    for worker, rows in one["workers"].items():
+        np.testing.assert_allclose(rows, other["workers"][worker], atol=0.02)
+
+
+def test_rounds_that_are_fixed_do_not_stop_early(crowd, capsys, tmp_path):
+    words = crowd[0] / "labels.csv", "--out", tmp_path, "--restart", "--resamples", 0
+    for method, rounds, said in (("majority", 0, ""), ("wawa", 1, ", converged after 1 round")):
+        assert "had not converged" not in done(capsys, *words, "--method", method)
+        assert (headline(tmp_path)["rounds"], headline(tmp_path)["converged"]) == (rounds, True)
+        assert f"aggregated by {method}{said}." in (tmp_path / "report.html").read_text()
+    assert "had not converged after 1 round." in done(capsys, *words, "--rounds", 1)
+
+
+def test_gold_that_does_not_judge_is_said(crowd, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "DETAILED", 400)
+    said = "is not judged by them: there are more than 400 labels."
+    words = crowd[0] / "labels.csv", "--resamples", 0, "--out", tmp_path
+    assert said not in done(capsys, *words)
+    assert said in done(capsys, *words, "--gold", crowd[0] / "gold.csv", "--restart")
+    assert said in (tmp_path / "report.html").read_text()
+    assert "accuracy_on_gold" not in headline(tmp_path)
+
+
+def test_another_earlier_run_is_another_run(crowd, capsys, tmp_path):
+    first, out = tmp_path / "first", tmp_path / "out"
+    words = crowd[0] / "labels.csv", "--resamples", 0
+    done(capsys, *words, "--out", first)
+    done(capsys, *words, "--previous", first, "--out", out)
+    path = first / "confusions.json"
+    path.write_text(path.read_text().replace("w0", "another"))
+    status, _, error = call(capsys, *words, "--previous", first, "--out", out)
+    assert (status, "contents is" in error) == (2, True)
+
+
+def test_what_is_done_is_not_compiled_again(crowd, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "LONG", 0)
+    words = crowd[0] / "labels.csv", "--resamples", 0, "--out", tmp_path
+    assert "compiling" in done(capsys, *words)
+    assert "compiling" not in done(capsys, *words)
+
+
+def test_confusions_that_do_not_fit_are_refused(capsys, tmp_path):
+    rows = [(label, label % 2, label) for label in range(6000)]
+    write(tmp_path / "many.csv", ("item", "worker", "label"), rows)
+    status, _, error = call(capsys, tmp_path / "many.csv", "--out", tmp_path / "out")
+    assert status == 2
+    assert "into 8 GiB, found 2 workers with 6000 x 6000 labels; these methods have" in error
+    assert "majority, soft-vote" in error
+    assert "class-wise-coin" in error
+
+
+@pytest.mark.parametrize("method", ["majority", "class-wise-coin"])
+def test_methods_without_confusions_do_not_need_them(crowd, method, capsys, tmp_path, monkeypatch):
+    words = crowd[0] / "labels.csv", "--gold", crowd[0] / "gold.csv", "--method", method
+    done(capsys, *words, "--resamples", 5, "--out", tmp_path / "with")
+    monkeypatch.setattr(fitting, "ROOM", 1)
+    said = done(capsys, *words, "--resamples", 5, "--out", tmp_path / "without")
+    assert "workers are not compared with each other: 3 classes are too many" in said
+    for name in ("labels.csv", "workers.csv"):
+        one, other = (tmp_path / out / name for out in ("with", "without"))
+        assert one.read_bytes() == other.read_bytes()
+    assert not (tmp_path / "without" / "confusions.json").exists()
+    assert "no confusion matrices" in (tmp_path / "without" / "report.html").read_text()
+    assert "naive Bayes, of gold alone" in headline(tmp_path / "with")["others_on_gold"]
+    assert "naive Bayes, of gold alone" not in headline(tmp_path / "without")["others_on_gold"]
+
+
+@pytest.mark.parametrize("name", ["confusions.json", "annotations.parquet", "report.html"])
+def test_what_cannot_be_written_leaves_what_was_there(name, crowd, capsys, tmp_path, monkeypatch):
+    words = [str(crowd[0] / "labels.csv"), "--resamples", "0", "--out", str(tmp_path)]
+    done(capsys, *words)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    written, rows = pathlib.Path.write_text, parquet.ParquetWriter.write_table
+    broken = lambda path, text, **how: written(path, text[: len(text) // 2], **how) and 1 / 0
+
+    def full(path, text, **how):
+        return (broken if path.name.startswith(name) else written)(path, text, **how)
+
+    def second(writer, piece):
+        return 1 / 0 if written_rows.append(rows(writer, piece)) or written_rows[1:] else None
+
+    written_rows = []
+    monkeypatch.setattr(files, "ROWS", 200)
+    monkeypatch.setattr(pathlib.Path, "write_text", full)
+    if name.endswith("parquet"):
+        monkeypatch.setattr(parquet.ParquetWriter, "write_table", second)
+    with pytest.raises(ZeroDivisionError):
+        command.main(words)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert after.keys() == before.keys()
+    assert after[name] == before[name]
 
 
 def test_help_teaches(capsys):

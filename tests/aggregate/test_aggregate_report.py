@@ -351,9 +351,9 @@ def test_marks_lie_where_the_numbers_say():
     assert 'x1="0.00%" x2="100.00%"' in row
     assert 'cx="50.00%"' in row
     assert "<circle" not in pictures.dots([("said", (np.nan,))])
-    assert pictures.start([0.83, 0.99, np.nan]) == pytest.approx(0.8)
-    assert pictures.start([]) == pictures.start([np.nan]) == 0
-    assert pictures.start([1.0]) == pytest.approx(0.9)
+    assert pictures.axis_start([0.83, 0.99, np.nan]) == pytest.approx(0.8)
+    assert pictures.axis_start([]) == pictures.axis_start([np.nan]) == 0
+    assert pictures.axis_start([1.0]) == pytest.approx(0.9)
     drawn = pictures.columns(np.array([0, 5, 10]), ["a", "b", "<c>"], "items", "labels")
     assert re.findall(r'height="([\d.]+)%"', drawn) == ["0.00", "50.00", "100.00"]
     assert "&lt;c&gt;: 10 items" in drawn

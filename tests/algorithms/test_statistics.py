@@ -162,6 +162,7 @@ def test_holm_by_hand():
         (lambda: interval([1.0, 2.0], 95.0), "confidence must lie between 0 and 1"),
         (lambda: bootstrap(jax.random.key(0), [[1.0], [np.nan]]), "replica 0 of 1 is not finite"),
         (lambda: bootstrap(jax.random.key(0), [[1.0]], 95.0), "confidence must lie between"),
+        (lambda: wilson(0.5, 3, 1.0), "confidence must lie between"),
         (lambda: signed_rank([1.0, np.nan]), "replica 1 of 2 is not finite"),
         (lambda: holm([0.5, 1.5]), "one p value from 0 to 1"),
         (lambda: holm([np.nan]), "one p value from 0 to 1"),

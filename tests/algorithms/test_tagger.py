@@ -11,11 +11,19 @@ import pytest
 
 from trinity_jax.algorithms import encoder
 from trinity_jax.algorithms.decoding import Rules
-from trinity_jax.algorithms.tagger import LAPTOP, PAPER, Forms, Sizes, Tokens, Vocabulary, tagger
+from trinity_jax.algorithms.tagger import (
+    LAPTOP,
+    PAPER,
+    Forms,
+    Sizes,
+    Tokens,
+    VocabularySizes,
+    tagger,
+)
 from trinity_jax.types import InputError
 
 SMALL = Sizes(5, 6, 7, 3, 8, hidden=4, tag_embedding=3)
-COUNTS = Vocabulary(chars=20, words=30, cases=5, tags=3)
+COUNTS = VocabularySizes(chars=20, words=30, cases=5, tags=3)
 DECODERS = ("lstm", "crf", "softmax")
 TOKENS, NUM_FORMS, CHARS, WIDER = 3, 40, 6, 4
 LENGTH = np.array([3, 1, 0, 2], np.int32)
@@ -357,7 +365,7 @@ def test_dropout(everywhere):
 )
 def test_sizes(sizes, features, previous):
     """The paper's h is the last layer and the input: 950 numbers."""
-    functions = tagger(sizes, Vocabulary(chars=100, words=20_000, cases=8, tags=17))
+    functions = tagger(sizes, VocabularySizes(chars=100, words=20_000, cases=8, tags=17))
     params = jax.eval_shape(functions.init, jax.random.key(0))
     assert params["decoder"]["inputs"].shape == (features, 4 * sizes.hidden)
     assert params["decoder"]["previous"].shape == previous

@@ -148,7 +148,8 @@ def test_gold_that_contradicts_itself(tmp_path, name):
     known = files(name, [("b", "0"), ("a", "1"), ("c", "0"), ("c", "1"), ("a", "0")], HEADER[::2])
     with pytest.raises(InputError) as caught:
         read(tmp_path, files("a.csv", ROWS) | known, gold=name)
-    assert str(caught.value) == f"{tmp_path}/{name}: expected one truth for item 'a', found two"
+    place = f"{tmp_path}/{name}, {'line 6' if name == 'g.csv' else 'row 5'}"
+    assert str(caught.value) == f"{place}: expected one truth for item 'a', found two"
 
 
 @pytest.mark.parametrize("name", ["e.csv", "e.parquet"])
@@ -286,7 +287,8 @@ def test_names_of_columns_that_are_refused(tmp_path, name):
         ("item", "different names, found item, item"),
         ("\n", r"printable .*'item, \\n"),
     ):
-        with pytest.raises(InputError, match=rf"^expected columns of {which}, label'?$"):
+        expected = rf"^{tmp_path}/{name}: expected columns of {which}, label'?$"
+        with pytest.raises(InputError, match=expected):
             read(tmp_path, files(name, ROWS), ("item", wrong, "label"))
 
 

@@ -133,6 +133,7 @@ BAD = [
     train("no header", zipped(images=b""), ": cannot be read"),
     train("code as header", promising("__import__('os')"), ": cannot be read"),
     train("deep header", promising("(" * 9000), ": cannot be read"),
+    train("many signs", promising("-" * 9000 + "1"), ", array 'images': .*header.*too deep"),
     folder(
         "sizes differ",
         {TRAIN: npz(), TEST: npz(images=PIXELS[:, :4])},

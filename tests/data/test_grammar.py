@@ -128,7 +128,5 @@ def test_other_languages_are_refused(source):
 
 def test_faker_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "faker", None)
-    with pytest.raises(
-        InputError, match=r"^grammar:en: .*pip install 'trinity_jax\[experiments\]'$"
-    ):
+    with pytest.raises(InputError, match=r"^grammar:en: .*pip install '\.\[experiments\]'$"):
         sources.sentences("grammar:en")

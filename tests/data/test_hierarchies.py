@@ -124,6 +124,13 @@ def test_files(tmp_path):
     assert asked.names[3:] == ("pet",)
 
 
+def test_a_hierarchy_that_asks_nothing_is_named_by_its_file(tmp_path):
+    write(tmp_path, {"h.csv": b"parent,child\na,b\nb,a\na,c\n"})
+    found = sources.hierarchy(f"{tmp_path}/h.csv", ["c"])
+    with pytest.raises(sources.InputError, match=r"/h\.csv: .*without cycles, found a > b > a$"):
+        hierarchy.questions(*found)
+
+
 def bad(name, content, pattern):
     file = "h.csv" if name.startswith("csv") else "h.json"
     content = content if isinstance(content, bytes) else json.dumps(content).encode()

@@ -1,6 +1,7 @@
 """Sets of our own: what is made of a source equals it, is whole or not there, and is TFDS's."""
 
 import errno
+import os
 import pathlib
 
 import numpy as np
@@ -163,8 +164,8 @@ def test_other_programs_read_them_as_any_set(root, folder):
 @pytest.mark.parametrize(
     ("source", "options", "sentence"),
     [
-        ("digits", {"name": "My-Set"}, "^expected a name of lower-case .*, found 'My-Set'$"),
-        ("digits", {"name": "../x"}, "^expected a name of lower-case"),
+        ("digits", {"name": "My-Set"}, "^--name expects lower-case .*, found 'My-Set'$"),
+        ("digits", {"name": "../x"}, "^--name expects lower-case"),
         ("digts", {}, "unknown source 'digts': did you mean 'digits'"),
         ("labelme:x", {}, "unknown source 'labelme'"),
         ("tfds:x", {}, "^tfds:x: expected another source, it is a set of TFDS already$"),
@@ -182,7 +183,7 @@ def test_what_cannot_be_made_is_said_in_a_sentence(root, source, options, senten
 
 def test_names_of_classes_that_tfds_would_change(root, folder):
     files = {"label.csv": b"item,worker,label\n1,a, yes\n"}
-    with pytest.raises(InputError, match=r"classes without white space around them, found ' yes'$"):
+    with pytest.raises(InputError, match=r"^csv:.*classes without white space.*, found ' yes'$"):
         preparing.prepare(f"csv:{folder(files)}", "x")
 
 
@@ -220,6 +221,23 @@ def test_what_fails_leaves_what_was_there(root, folder, monkeypatch):
         preparing.prepare(source, "mine", overwrite=True)
     monkeypatch.undo()
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
+    assert same(sources.crowd("tfds:mine"), sources.crowd(source))
+    assert [path.name for path in root.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("stop", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_a_set_that_cannot_be_replaced_comes_back(root, folder, monkeypatch, stop):
+    source, rename = f"csv:{folder(CROWD)}", os.rename
+    preparing.prepare(source, "mine")
+
+    def stopped(old, new):
+        if pathlib.Path(new) == root / "mine/1.0.0" and pathlib.Path(old).name != "replaced":
+            raise stop
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", stopped)
+    with pytest.raises(type(stop)):
+        preparing.prepare(f"iob2:{folder(CORPUS, 'others')}", "mine", overwrite=True)
     assert same(sources.crowd("tfds:mine"), sources.crowd(source))
     assert [path.name for path in root.iterdir()] == ["mine"]
 

@@ -331,5 +331,5 @@ def test_real_sentences(real_data, name):
 
 def test_tfds_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(InputError, match=r"^tfds:x: .*pip install 'trinity_jax\[experiments\]'$"):
+    with pytest.raises(InputError, match=r"^tfds:x: .*pip install '\.\[experiments\]'$"):
         sources.sentences("tfds:x")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from broken_files import Bad, check_refused
 
-from trinity_jax.data import sources
+from trinity_jax.data import _files, sources
 from trinity_jax.types import InputError
 
 BAD = [
@@ -47,10 +47,18 @@ def test_digits_are_split_for_good():
 )
 def test_packages_that_are_not_installed(monkeypatch, source, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        InputError, match=rf"^{source}: .*pip install 'trinity_jax\[experiments\]'$"
-    ):
+    with pytest.raises(InputError, match=rf"^{source}: .*pip install '\.\[experiments\]'$"):
         sources.images(source)
+
+
+@pytest.mark.parametrize("mistake", [AssertionError, MemoryError])
+def test_what_is_no_file_s_fault_is_not_said_of_it(mistake):
+    path = pathlib.Path(__file__)
+    refused = pytest.raises(InputError, match=r"test_sources\.py: cannot be read")
+    with refused, _files.opened(path, Exception):
+        raise KeyError("x")
+    with pytest.raises(mistake), _files.opened(path, Exception):
+        raise mistake
 
 
 def test_nothing_is_unpickled():

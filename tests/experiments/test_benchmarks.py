@@ -100,7 +100,7 @@ def ours(sentences):
     sizes = sizes._replace(dropout=0.0, input_dropout=0.0, unknown=0.0)
     known = sentences.vocabulary
     counts = len(known.chars), len(known.words), len(corpus.CASES), len(sentences.tags)
-    made, size = tagger.tagger(sizes, tagger.Vocabulary(*counts)), 6
+    made, size = tagger.tagger(sizes, tagger.VocabularySizes(*counts)), 6
     optimiser = optax.chain(optax.clip_by_global_norm(5), optax.scale_by_adam(b2=0.99))
     recipe = learning.Recipe(made, optimiser, lambda done: -0.03 * done, size, epochs=4)
     data = jax.tree.map(jnp.asarray, (sentences.forms, sentences.buckets))
@@ -184,8 +184,8 @@ def test_the_game_is_ours(peer, networks_of_three):
     logits = lambda p, x: generative_arms.see(p, MODEL, x).logits + p.bias[None]
     paint = lambda maker: gan.generate(maker, MODEL, of, ones(wanted))
     both = lambda judge: (logits(judge, seen), logits(judge, paint(maker)))
-    tell = lambda judge: gan.tell_by_class(*both(judge), ones(named), ones(wanted))
-    deceive = lambda maker: gan.deceive(logits(judge, paint(maker)), ones(wanted))
+    tell = lambda judge: gan.conditional_discriminator_loss(*both(judge), ones(named), ones(wanted))
+    deceive = lambda maker: gan.generator_loss(logits(judge, paint(maker)), ones(wanted))
     share = lambda params: jax.nn.log_softmax(logits(params, paint(maker)))
     name = lambda params: -(ones(wanted) * share(params)).sum(1).mean()
     slope = lambda loss, of: jax.jit(jax.value_and_grad(loss))(of)

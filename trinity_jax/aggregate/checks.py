@@ -37,6 +37,7 @@ DETAILED = 1_000_000  # annotations up to which workers are compared
 FEW = 100_000  # and up to which draws are made
 ITEMS = 1 << 20  # looked at together
 BUSIEST = 200  # workers that are compared
+ROW = 24 / fitting.CELL  # memory of a label that is compared, in that of a worker's confusion
 GAP = 0.05  # between confidence and share that is right, that is worth a warning
 ONCE, POOR = 0.5, 0.667  # share of items with one label, and alpha, that are worth a warning
 
@@ -93,16 +94,20 @@ def gold_weight(config: Any, crowd: Crowd) -> float:
 
 def examine(run: Run, crowd: Crowd, config: Any, answer: Answer, gold) -> Found:
     """Looks at gold, and at whether workers err together."""
-    number, draws, alarms = len(crowd.item), None, []
+    number, dims, draws, alarms = len(crowd.item), fitting.sizes(crowd), None, []
     if number > DETAILED:
         run.say(f"workers are not compared with each other: more than {DETAILED} labels")
         return Found(None, None, None, None, [])
-    told, trust = {}, None
-    with run.phase("examine", "comparing workers"):
-        together = _dependence(crowd, answer, gold)
-        given = fitting.table(crowd), fitting.sizes(crowd), jnp.asarray(answer.skill, jnp.float32)
-        label = jnp.asarray(choose_label(answer.posterior).label)
-        alike = float(jax.jit(consistency, static_argnums=1)(*given, label))
+    told, trust, together, alike = {}, None, None, None
+    at_once = dims._replace(workers=min(number, dependence.BLOCK))
+    if fitting.confusions_fit(dims) and fitting.confusions_fit(at_once, ROW):
+        with run.phase("examine", "comparing workers"):
+            together = _dependence(crowd, answer, gold)
+            given = fitting.table(crowd), dims, jnp.asarray(answer.skill, jnp.float32)
+            label = jnp.asarray(choose_label(answer.posterior).label)
+            alike = float(jax.jit(consistency, static_argnums=1)(*given, label))
+    else:
+        run.say(f"workers are not compared with each other: {dims.labels} classes are too many")
     if gold is not None:
         told = {"gold": jnp.asarray(gold), "gold_weight": config.gold_weight}
         with run.phase("gold", "judging by gold"):
@@ -125,6 +130,8 @@ def _trust(crowd: Crowd, config: Any, answer: Answer, gold) -> tuple[Trust, list
         "naive Bayes, of gold alone": lambda key, gold: naive_bayes(table, dims, gold),
         "ridge vote, of gold alone": lambda key, gold: ridge_vote(table, dims, gold),
     }
+    if not fitting.confusions_fit(dims):
+        del methods["naive Bayes, of gold alone"]
 
     def crossed(method):
         """Of each fold, by what was told the others; the folds are the same for all methods."""
@@ -182,7 +189,9 @@ def _draws(crowd: Crowd, config: Any, method: str, options: Mapping[str, Any]) -
     """The bootstrap over workers, and over items."""
     name, dims, table = method.replace("-", "_"), fitting.sizes(crowd), fitting.table(crowd)
     keys = jax.random.split(jax.random.key(config.seed), 4)
-    aggregate = lambda key, table: aggregators.run(name, key, table, dims, **options)
+    aggregate = lambda key, table, **other: aggregators.run(
+        name, key, table, dims, **{**options, **other}
+    )
 
     def statistic(fitted, drawn):
         posterior = jnp.exp(fitted.state.log_posterior)
@@ -190,9 +199,17 @@ def _draws(crowd: Crowd, config: Any, method: str, options: Mapping[str, Any]) -
         shares = jnp.where(there, posterior, 0).sum(0) / there.sum()
         return agreement(drawn, dims, posterior), shares
 
-    over = lambda key, tables: resampling.over_items(key, aggregate, statistic, tables)
-    tables, _ = resampling.draw_items(keys[0], table, dims, config.resamples)
-    skill, shares = resampling.percentiles(jax.jit(over)(keys[1], tables))
+    def with_items(draw):
+        """The same of a draw of items, which are numbered anew, and so is gold."""
+        key, drawn, origin = draw
+        gold = options.get("gold")
+        known = {} if gold is None else {"gold": jnp.where(origin < 0, -1, gold[origin])}
+        return statistic(aggregate(key, drawn, **known), drawn)
+
+    drawn = resampling.draw_items(keys[0], table, dims, config.resamples)
+    draws = jax.random.split(keys[1], config.resamples), *drawn
+    over_items = jax.jit(lambda draws: jax.lax.map(with_items, draws))
+    skill, shares = resampling.percentiles(over_items(draws))
     alike = lambda key, table: resampling.stability(
         key, name, table, dims, config.resamples, **options
     )
@@ -239,8 +256,14 @@ def warnings(crowd: Crowd, config: Any, answer: Answer, found: Found, unseen: in
             f"Workers agree little (Krippendorff's alpha {answer.alpha:.2f}, below {POOR}): the "
             "question may be unclear, or many of them guess."
         )
+    if config.gold and found.trust is None:
+        said.append(
+            "The answer was told the gold items, but is not judged by them: there are more than "
+            f"{DETAILED:,} labels."
+        )
     if not answer.converged:
-        said.append(f"{answer.method} had not converged after {answer.rounds} rounds.")
+        rounds = "1 round" if answer.rounds == 1 else f"{answer.rounds} rounds"
+        said.append(f"{answer.method} had not converged after {rounds}.")
     worse = np.flatnonzero((answer.skill < 1 / len(answer.labels)) & (answer.given >= 10))
     if len(worse):
         names = ", ".join(repr(answer.workers[int(w)]) for w in worse[:5])

@@ -31,12 +31,12 @@ from trinity_jax.compute import mesh, program
 from trinity_jax.compute.run import OURS, Run
 from trinity_jax.data import sources
 from trinity_jax.data.aggregation import aggregators
+from trinity_jax.data.aggregation.annotations import Dims
 from trinity_jax.data.sources import Crowd
 from trinity_jax.types import InputError, lookup
 
 METHODS = {name.replace("_", "-"): name for name in aggregators.AGGREGATORS}
 ALIASES = {alias: of.replace("_", "-") for alias, of in aggregators.ALIASES.items()}
-WITHOUT_GOLD = ("kos", "m-msr")  # methods that have no use for it
 FILES = tyro.conf.arg(metavar="FILE [FILE ...]")
 SHORT = 20_000_000  # annotations that methods other than Dawid-Skene take at most
 
@@ -61,10 +61,10 @@ class Config:
     """What those of the gold file are called."""
     previous: str = ""
     """Directory of an earlier run, whose labels are added, and where this one begins."""
-    rounds: int = 500
-    """Rounds of Dawid-Skene, at most."""
-    tolerance: float = 1e-5
-    """A round that gains less, in nats an annotation, is the last."""
+    rounds: int | None = None
+    """Rounds of dawid-skene and dawid-skene-map, at most (default: 500)."""
+    tolerance: float | None = None
+    """A round of these that gains less, in nats an annotation, is the last (default: 1e-5)."""
     resamples: int = 100
     """Draws of workers, of items, to see how the answers depend on them (0: none)."""
     seed: int = 0
@@ -75,10 +75,14 @@ class Config:
             raise InputError("expected a file of labels, found none")
         if self.method != "all":
             lookup(METHODS, self.method, "method", ALIASES)
-        program.in_range(self, rounds=(1, 10**6), tolerance=(0, 1), resamples=(0, 10**5))
-        program.in_range(self, seed=(0, 2**31 - 1))
-        if self.gold_weight is not None:
-            program.in_range(self, gold_weight=(1e-6, 1e9))
+        program.in_range(self, resamples=(0, 10**5), seed=(0, 2**31 - 1))
+        limits = {"rounds": (1, 10**6), "tolerance": (0, 1), "gold_weight": (1e-6, 1e9)}
+        given = {option: of for option, of in limits.items() if getattr(self, option) is not None}
+        program.in_range(self, **given)
+        for option in ("rounds", "tolerance", "previous"):
+            if self.method not in fitting.IN_BLOCKS and getattr(self, option) not in (None, ""):
+                expected = f"--{option} expects --method {' or '.join(fitting.IN_BLOCKS)}"
+                raise InputError(f"{expected}, found {self.method}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +95,8 @@ class Asked(Config):
 def asked(config: Config) -> Asked:
     """The same, with digests of the files that there are."""
     paths = [*config.annotations, config.gold]
-    paths += [str(pathlib.Path(config.previous, start.TABLE))] if config.previous else []
+    if config.previous:
+        paths += [os.path.join(config.previous, name) for name in (start.TABLE, start.CONFUSIONS)]
     digests = []
     for path in map(pathlib.Path, filter(None, paths)):
         if path.expanduser().is_file():  # whoever reads it says what is wrong with others
@@ -154,6 +159,7 @@ def aggregate(config: Config, run: Run, command: str = "") -> dict[str, Any]:
         given = paths, config.columns, config.gold, config.gold_columns, earlier
         crowd, unseen = sources.annotations(*given)
     dims = fitting.sizes(crowd)
+    _check_sizes(config, dims)
     gold = crowd.truth if config.gold else None
     if config.gold and not (crowd.truth >= 0).any():
         raise InputError(f"{config.gold}: expected items that are labelled, found none")
@@ -181,7 +187,8 @@ def aggregate(config: Config, run: Run, command: str = "") -> dict[str, Any]:
         files.annotations(run.directory, crowd)
         settings = [("command", command), ("method", answer.method), ("rounds", str(fit.rounds))]
         text = page(answer, found.trust, found.dependence, comparison, settings)
-        (run.directory / "report.html").write_text(text, encoding="utf-8")
+        with files.whole(run.directory / "report.html") as part:
+            part.write_text(text, encoding="utf-8")
     for sentence in warnings:
         run.say(f"warning: {sentence}")
     return run.finish(headline, picture="report.html", warnings=list(warnings))
@@ -197,23 +204,36 @@ def _methods(config: Config, crowd: Crowd) -> list[str]:
     return [name for name in first + others if len(crowd.labels) == 2 or name not in of_two]
 
 
+def _check_sizes(config: Config, dims: Dims) -> None:
+    """Refuses confusions that would not fit, and names methods that have none."""
+    asked = METHODS if config.method == "all" else [config.method]
+    of = {name: aggregators.AGGREGATORS[method] for name, method in METHODS.items()}
+    copies = max(of[name].confusions * of[name].runs for name in asked)
+    if not fitting.confusions_fit(dims, copies):
+        without = [name for name in of if not (of[name].confusions or of[name].binary)]
+        raise InputError(
+            f"--method {config.method}: expected confusions that fit into "
+            f"{fitting.ROOM >> 30} GiB, found {dims.workers} workers with {dims.labels} x "
+            f"{dims.labels} labels; these methods have none: {', '.join(without)}"
+        )
+
+
 def _fit(config: Config, run: Run, crowd: Crowd, names: list[str], begin) -> dict:
     """What each method found."""
     if names[0] in fitting.IN_BLOCKS and len(names) == 1:
-        ml = names[0] == "dawid-skene"
-        weight = checks.gold_weight(config, crowd)
-        how = config.rounds, config.tolerance, begin
-        return {names[0]: fitting.by_blocks(run, crowd, ml, weight, *how)}
-    if begin is not None:
-        known = " and ".join(fitting.IN_BLOCKS)
-        raise InputError(f"--previous expects --method {known}, found {config.method}")
+        likelihood, weight = names[0] == "dawid-skene", checks.gold_weight(config, crowd)
+        usual = aggregators.AGGREGATORS[METHODS[names[0]]]
+        rounds = usual.max_steps if config.rounds is None else config.rounds
+        tolerance = usual.tolerance if config.tolerance is None else config.tolerance
+        how = rounds, tolerance, begin
+        return {names[0]: fitting.by_blocks(run, crowd, likelihood, weight, *how)}
     if len(crowd.item) > SHORT:
         expected = f"--method {config.method} expects at most {SHORT} labels"
         raise InputError(f"{expected}, found {len(crowd.item)}: see --method dawid-skene")
     options: dict = {METHODS[name]: {} for name in names}
     if config.gold:
         for name, of in zip(names, options.values(), strict=True):
-            if name not in WITHOUT_GOLD or len(names) == 1:
+            if not aggregators.AGGREGATORS[METHODS[name]].no_gold or len(names) == 1:
                 of |= {"gold": jnp.asarray(crowd.truth), "gold_weight": config.gold_weight}
     fits = fitting.by_name(run, crowd, list(options), config.seed, options)
     return dict(zip(names, fits.values(), strict=True))
@@ -221,11 +241,11 @@ def _fit(config: Config, run: Run, crowd: Crowd, names: list[str], begin) -> dic
 
 def _answer(crowd: Crowd, config: Config, method: str, fit: fitting.Fit) -> Answer:
     """What the report shows."""
-    of_worker = fit.counts.sum((1, 2))
-    right = np.trace(fit.counts, axis1=1, axis2=2)
-    of_truth = fit.counts.sum(2, keepdims=True)
-    even = np.full_like(fit.counts, 1 / len(crowd.labels))
-    share = np.divide(fit.counts, of_truth, out=even, where=of_truth > 0)
+    share = None
+    if fit.counts is not None:
+        of_truth = fit.counts.sum(2, keepdims=True)
+        even = np.full_like(fit.counts, 1 / len(crowd.labels))
+        share = np.divide(fit.counts, of_truth, out=even, where=of_truth > 0)
     return Answer(
         method=method,
         source=", ".join(pathlib.Path(path).name for path in config.annotations),
@@ -235,7 +255,7 @@ def _answer(crowd: Crowd, config: Config, method: str, fit: fitting.Fit) -> Answ
         posterior=fit.posterior,
         redundancy=np.bincount(crowd.item, minlength=len(crowd.items)),
         given=np.bincount(crowd.worker, minlength=len(crowd.workers)),
-        skill=right / np.maximum(of_worker, 1e-30),
+        skill=fitting.skill(crowd, fit.posterior),
         confusion=share,
         rounds=fit.rounds,
         converged=fit.converged,

@@ -1,9 +1,11 @@
 """What the tool writes: labels, workers, confusions and the table itself."""
 
+import contextlib
 import csv
+import itertools
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from scipy.special import entr
@@ -15,6 +17,17 @@ from trinity_jax.data.sources import Crowd
 
 ROWS = 1 << 20  # written at a time
 DIGITS = 6
+
+
+@contextlib.contextmanager
+def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Where to write a file that gets its name when the block ends well, and else is not there."""
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def labels(path: pathlib.Path, answer: Answer, stability: np.ndarray | None = None) -> None:
@@ -69,7 +82,8 @@ def confusions(directory: pathlib.Path, answer: Answer, prior: np.ndarray) -> No
     rounded = np.round(answer.confusion.astype(float), DIGITS).tolist()
     held = {"labels": list(answer.labels), "prior": [float(share) for share in prior]}
     held["workers"] = dict(zip(answer.workers, rounded, strict=True))
-    (directory / CONFUSIONS).write_text(json.dumps(held) + "\n")
+    with whole(directory / CONFUSIONS) as part:
+        part.write_text(json.dumps(held) + "\n")
 
 
 def annotations(directory: pathlib.Path, crowd: Crowd) -> None:
@@ -78,29 +92,29 @@ def annotations(directory: pathlib.Path, crowd: Crowd) -> None:
     from pyarrow import parquet
 
     names = {"item": crowd.items, "worker": crowd.workers, "label": crowd.labels}
-    whole = {name: (getattr(crowd, name), of) for name, of in names.items()}
 
     def column(codes, of):
         if isinstance(of, Numbers):
             return pyarrow.array(of.array[codes])
         return pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes), pyarrow.array(list(of)))
 
-    parts = range(0, len(crowd.item), ROWS)
-    writer = None
-    for first in parts:
-        pieces = {n: column(codes[first : first + ROWS], of) for n, (codes, of) in whole.items()}
-        piece = pyarrow.table(pieces)
-        writer = writer or parquet.ParquetWriter(directory / TABLE, piece.schema)
-        writer.write_table(piece)
-    if writer:
-        writer.close()
+    def piece(first):
+        rows = {name: getattr(crowd, name)[first : first + ROWS] for name in names}
+        return pyarrow.table({name: column(rows[name], of) for name, of in names.items()})
+
+    pieces = map(piece, range(0, len(crowd.item), ROWS))
+    first = next(pieces)
+    with (
+        whole(directory / TABLE) as part,
+        parquet.ParquetWriter(part, first.schema) as writer,
+    ):
+        for rows in itertools.chain([first], pieces):
+            writer.write_table(rows)
 
 
 def _write(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    """A CSV, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "w", newline="", encoding="utf-8") as file:
+    """A CSV."""
+    with whole(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-    part.replace(path)

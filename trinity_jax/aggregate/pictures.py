@@ -153,7 +153,7 @@ def bar(share: SupportsFloat) -> str:
     )
 
 
-def start(shares: Iterable[SupportsFloat]) -> float:
+def axis_start(shares: Iterable[SupportsFloat]) -> float:
     """Where an axis up to 1 starts, so that it holds the shares: a tenth, or 0."""
     known = [float(x) for x in shares if math.isfinite(float(x))]
     return min(max(math.floor(10 * min(known, default=0)) / 10, 0), 0.9)

@@ -135,7 +135,7 @@ def _skill(answer: Answer, trust: Trust | None) -> str:
     gold = np.full((count, 3), np.nan) if trust is None else np.asarray(trust.worker_accuracy)
     busiest = _busiest(answer)[:WORKERS]
     order = busiest[np.argsort(-answer.skill[busiest], kind="stable")]
-    low = pictures.start([*answer.skill[order], *gold[order].ravel()])
+    low = pictures.axis_start([*answer.skill[order], *gold[order].ravel()])
     judged = bool(np.isfinite(gold[order, 0]).any())
     rows = []
     for w in map(int, order):
@@ -256,7 +256,7 @@ def _gold(answer: Answer, trust: Trust) -> str:
         raise ValueError(f"expected posteriors of {known} gold items, not {len(trust.held_out)}")
     ours = f"<b>{plain(answer.method)}</b>"
     scores = {ours: trust.accuracy} | {plain(n): score for n, score in trust.baselines.items()}
-    low = pictures.start(x for score in scores.values() for x in score)
+    low = pictures.axis_start(x for score in scores.values() for x in score)
     rows = [
         (name, dots([("held" if name == ours else "other", score)], low), interval(score))
         for name, score in scores.items()

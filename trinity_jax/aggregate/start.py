@@ -17,7 +17,7 @@ TABLE, CONFUSIONS = "annotations.parquet", "confusions.json"
 LIMIT = 1 << 30  # bytes of the latter
 
 
-class Start(NamedTuple):
+class EarlierRun(NamedTuple):
     """What an earlier run knew.
 
     Attributes:
@@ -54,7 +54,7 @@ class Start(NamedTuple):
         return jnp.asarray(rows, jnp.float32), jnp.log(jnp.asarray(prior / prior.sum()))
 
 
-def read(directory: str) -> tuple[str, Start]:
+def read(directory: str) -> tuple[str, EarlierRun]:
     """The file of an earlier run's labels, and what it knew.
 
     Raises:
@@ -78,4 +78,4 @@ def read(directory: str) -> tuple[str, Start]:
         raise InputError(f"{folder / CONFUSIONS}: expected confusions of workers") from error
     if shapes != {(len(labels), len(labels))} or prior.shape != (len(labels),):
         raise InputError(f"{folder / CONFUSIONS}: expected {len(labels)} x {len(labels)} matrices")
-    return str(folder / TABLE), Start(labels, prior, confusions)
+    return str(folder / TABLE), EarlierRun(labels, prior, confusions)

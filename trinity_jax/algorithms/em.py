@@ -131,7 +131,7 @@ def fit_until(
       observed: the data, as the algorithm expects them.
       tolerance: a round that gains less than this in the objective is the last.
       max_steps: a run of so many rounds ends in any case.
-      max_change: so is a round that changes no posterior probability by more than this.
+      max_change: a round that changes no posterior probability by more than this is the last too.
     """
     key_init, key_step = jax.random.split(key)
 

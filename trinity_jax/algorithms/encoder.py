@@ -47,7 +47,7 @@ class Tokens(NamedTuple):
     length: Int[Array, " sentence"]
 
 
-class Vocabulary(NamedTuple):
+class VocabularySizes(NamedTuple):
     """How many there are of each, with padding and unknown words."""
 
     chars: int
@@ -121,7 +121,7 @@ class Encoder(nn.Module):
     """From forms to features, from the features of tokens to h. `words` is the word embedding."""
 
     sizes: Sizes
-    vocabulary: Vocabulary
+    vocabulary: VocabularySizes
 
     def setup(self):
         sizes, vocabulary = self.sizes, self.vocabulary

@@ -1,4 +1,4 @@
-"""Networks as pure functions; besides the tagger, the only file that knows Flax (Linen).
+"""Networks as pure functions; besides the tagger and its encoder, the only file to know Flax.
 
 Inputs are images `[batch, height, width, channel]` or features `[batch, feature]`. Bytes (uint8)
 are divided by 255, so that they lie in [0, 1]; floats are taken as they are.

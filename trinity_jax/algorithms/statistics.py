@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Scalar
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
-from trinity_jax.types import PRNGKey
+from trinity_jax.types import InputError, PRNGKey
 
 
 def interval(values: ArrayLike, confidence: float = 0.95) -> dict[str, Any] | None:
@@ -31,7 +31,7 @@ def interval(values: ArrayLike, confidence: float = 0.95) -> dict[str, Any] | No
         no replicas have nothing at all (None).
     """
     x = _replicas(values)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     n = len(x)
     if n == 0:
         return None
@@ -73,7 +73,7 @@ def bootstrap(
         replica in all has no interval (None), and no replicas have nothing at all (None).
     """
     values = [x for x in map(_replicas, groups) if len(x)]
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if not values:
         return None
     sizes = np.array([len(x) for x in values])
@@ -181,15 +181,24 @@ def accuracy(log_posterior: Float[Array, "item label"], truth: Int[Array, " item
 
 
 def wilson(
-    share: ArrayLike, count: ArrayLike, confidence: float = 0.95
+    share: jax.typing.ArrayLike, count: jax.typing.ArrayLike, confidence: float = 0.95
 ) -> tuple[Float[Array, "*group"], Float[Array, "*group"]]:
     """Wilson's interval for the probability of what was seen in a share of `count` trials.
 
     E. B. Wilson. Probable inference, the law of succession, and statistical inference. JASA 1927.
 
+    Args:
+        share: in [0, 1], `[*group]`.
+        count: trials, `[*group]`.
+        confidence: see `interval`.
+
     Returns:
         Its ends, in [0, 1]; NaN where the share is, or nothing was counted.
+
+    Raises:
+        InputError: confidence is not in (0, 1).
     """
+    check_confidence(confidence)
     count = jnp.asarray(count)
     share = jnp.where(count > 0, jnp.asarray(share), jnp.nan)
     z = ndtri((1 + confidence) / 2)
@@ -198,9 +207,10 @@ def wilson(
     return jnp.maximum(centre - half, 0), jnp.minimum(centre + half, 1)
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Raises `InputError` unless the confidence lies in (0, 1)."""
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
+        raise InputError(f"confidence must lie between 0 and 1, not {confidence}")
 
 
 def _replicas(values: ArrayLike) -> np.ndarray:

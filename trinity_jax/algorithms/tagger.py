@@ -3,7 +3,7 @@
     P(y | x) = prod_i P(y_i | y_{<i}, h(x))      LSTM
     P(y | x) = a random field over h(x)          CRF, or, without transitions, independent tags
 
-    tagger(LAPTOP, Vocabulary(chars=100, words=20_000, cases=8, tags=13))
+    tagger(LAPTOP, VocabularySizes(chars=100, words=20_000, cases=8, tags=13))
 
 Y. Shen, H. Yun, Z. C. Lipton, Y. Kronrod, A. Anandkumar. Deep active learning for named entity
 recognition. ICLR 2018, section 3.
@@ -28,11 +28,11 @@ from trinity_jax.algorithms.encoder import (
     Forms,
     Sizes,
     Tokens,
-    Vocabulary,
+    VocabularySizes,
 )
 from trinity_jax.types import lookup
 
-__all__ = ["LAPTOP", "PAPER", "Forms", "Sizes", "Tagger", "Tokens", "Vocabulary", "tagger"]
+__all__ = ["LAPTOP", "PAPER", "Forms", "Sizes", "Tagger", "Tokens", "VocabularySizes", "tagger"]
 
 
 class Tagger(NamedTuple):
@@ -67,7 +67,7 @@ class Tagger(NamedTuple):
     beam: Callable
 
 
-def tagger(sizes: Sizes, vocabulary: Vocabulary) -> Tagger:
+def tagger(sizes: Sizes, vocabulary: VocabularySizes) -> Tagger:
     """The tagger of these sizes.
 
     Raises:

@@ -4,7 +4,6 @@ The order of the examples is a function of the key and the epoch, so a run taken
 what epoch 7 would have seen. How many examples there are may be traced: a loop ends when they do.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -88,7 +87,7 @@ def nesterov(
     weight_decay: Float[Array, ""] | float,
     batch_size: int,
     schedule: str = "linear_decay",
-    augment: bool = False,
+    augment: Callable[[PRNGKey, Array], Array] | None = None,
 ) -> Recipe:
     """Stochastic gradient descent with Nesterov's momentum of 0.9 and L2 weight decay.
 
@@ -98,14 +97,14 @@ def nesterov(
       weight_decay: coefficient of the parameters in the gradient.
       batch_size: examples a step.
       schedule: how the learning rate falls, a name in `SCHEDULES`.
-      augment: whether images are shifted and mirrored.
+      augment: see `Recipe`.
     """
     decay = SCHEDULES[schedule]
     optimiser = optax.chain(
         optax.add_decayed_weights(weight_decay), optax.trace(0.9, nesterov=True), optax.scale(-1)
     )
     rate = lambda progress: learning_rate * decay(progress)
-    return Recipe(network, optimiser, rate, batch_size, shift_and_mirror if augment else None)
+    return Recipe(network, optimiser, rate, batch_size, augment)
 
 
 def adam(
@@ -147,13 +146,13 @@ def train(
       examples: inputs, soft labels and weights.
       epochs: passes over the examples, in the whole training.
       part: (i, j, n): only from the i-th to the j-th of n parts. Parts in a row are the same as
-        the whole.
+        the whole, unless targets are revised: every part begins with those of the examples.
 
     Returns:
       The new state, and the mean loss of the last epoch (0 where there was none).
     """
     network, optimiser, learning_rate, batch_size, augment, loss_of, revise, _ = recipe
-    num_items = examples.row.shape[0]
+    num_items, name = examples.row.shape[0], getattr(loss_of, "__name__", "loss")
     steps = (examples.existing + batch_size - 1) // batch_size
 
     def loss(params, stats, inputs, target, weight):
@@ -169,7 +168,8 @@ def train(
             (params, stats, opt), targets, total = carry
             place = step * batch_size + jnp.arange(batch_size)
             chosen = order[place % examples.existing]
-            weight = jnp.where(place < examples.existing, examples.weight[chosen], 0)
+            exists = place < examples.existing  # others fill up the last batch
+            weight = jnp.where(exists, examples.weight[chosen], 0)
             inputs = examples.inputs[examples.row[chosen]]
             if augment is not None:
                 inputs = augment(jax.random.fold_in(key_augment, step), inputs)
@@ -178,9 +178,10 @@ def train(
                 params, stats, inputs, target, weight
             )
             if revise is not None:
-                targets = targets.at[chosen].set(revise(logits, target))
+                visited = jnp.where(exists, chosen, num_items)
+                targets = targets.at[visited].set(revise(logits, target), mode="drop")
             now = epoch * steps + step
-            watch.tell(now, **{loss_of.__name__: value})
+            watch.tell(now, **{name: value})
             update, opt = optimiser.update(gradient, opt, params)
             rate = learning_rate(now / (epochs * steps))
             params = jax.tree.map(lambda p, u: p + rate * u, params, update)
@@ -225,57 +226,3 @@ def in_batches(
     batches = rows[taken].reshape(-1, batch_size, *rows.shape[1:])
     results = each(function, batches)
     return results.reshape(-1, *results.shape[2:])[:count]
-
-
-def shift_and_mirror(key: PRNGKey, images: Array, pad: int = 4, mirror: float = 0.5) -> Array:
-    """Random crops of images padded with mid-grey (uint8), a share of them mirrored."""
-    key_shift, key_mirror = jax.random.split(key)
-    count, height, width, _ = images.shape
-    padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=127)
-    corner = jax.random.randint(key_shift, (2, count), 0, 2 * pad + 1)
-    rows = corner[0][:, None] + jnp.arange(height)[None]
-    columns = corner[1][:, None] + jnp.arange(width)[None]
-    mirrored = jax.random.bernoulli(key_mirror, mirror, (count, 1))
-    columns = jnp.where(mirrored, columns[:, ::-1], columns)
-    example = jnp.arange(count)[:, None, None]
-    return padded[example, rows[:, :, None], columns[:, None, :]]
-
-
-def resized_crop(key: PRNGKey, images: Array, least: float = 0.3) -> Array:
-    """Random parts of images, brought back to full size; half of them mirrored.
-
-    Args:
-      key: of the parts.
-      images: `[batch, height, width, channel]`.
-      least: smallest share of the area; the aspect is between 3/4 and 4/3.
-
-    Returns:
-      Images of the same shape and type, between whose pixels is interpolated linearly.
-    """
-    count, *size, _ = images.shape
-    key_area, key_aspect, key_corner, key_mirror = jax.random.split(key, 4)
-    area = jax.random.uniform(key_area, (count,), minval=least)
-    aspect = jnp.exp(jax.random.uniform(key_aspect, (count,), minval=-1, maxval=1) * jnp.log(4 / 3))
-    share = jnp.stack([jnp.sqrt(area / aspect), jnp.sqrt(area * aspect)])  # of height and width
-    share = jnp.minimum(share, 1.0)
-    corner = jax.random.uniform(key_corner, (2, count)) * (1 - share)
-    mirrored = jax.random.bernoulli(key_mirror, 0.5, (count, 1, 1))
-    rows, columns = (_between(n, corner[i], share[i]) for i, n in enumerate(size))
-    columns = jnp.where(mirrored, columns[:, ::-1], columns)
-    part = jnp.einsum("bph,bhwc,bqw->bpqc", rows, images.astype(jnp.float32), columns)
-    return jnp.round(part).astype(images.dtype) if images.dtype == jnp.uint8 else part
-
-
-def _between(size: int, corner: Array, share: Array) -> Float[Array, "batch to pixel"]:
-    """Weights of pixels along an axis of which a part is brought to full size."""
-    place = (jnp.arange(size)[None] + 0.5) * share[:, None] + corner[:, None] * size - 0.5
-    distance = jnp.clip(place, 0, size - 1)[..., None] - jnp.arange(size)[None, None]
-    return jnp.maximum(1 - jnp.abs(distance), 0)
-
-
-AUGMENTS = {
-    "none": None,
-    "shift": shift_and_mirror,
-    "shift_only": functools.partial(shift_and_mirror, mirror=0.0),
-    "crop": resized_crop,
-}

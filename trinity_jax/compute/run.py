@@ -321,10 +321,9 @@ class Run:
         """
         rows, whole = [{"round": t, **row} for row in rows], hosts.fetch(state)
         if fault := finite.fault(rows, whole):
-            raise Failure(
-                f"{fault}{self.cause(t)}; the checkpoint before round {t} is kept: "
-                "try a smaller learning rate, or --debug-nans to see where"
-            )
+            kept = f"the checkpoint before round {t} is kept" if t else "nothing is kept of round 0"
+            try_next = "try a smaller learning rate, or --debug-nans to see where"
+            raise Failure(f"{fault}{self.cause(t)}; {kept}: {try_next}")
         logs.append(self.directory / "records.jsonl", rows)
         with self.phase("checkpoint"):
             hosts.agree(lambda: self._save(t, whole))

@@ -65,7 +65,8 @@ class Sweep:
         """A round of all replicas: their new state, and metrics; the old state is used up."""
         with jax.debug_nans(False):  # a compiled program could not say where
             found = self._program(np.int32(t), self.data, state, replica)
-        if jax.config.jax_debug_nans and finite.holds_nan(hosts.fetch(found)):
+        asked = jax.config.jax_debug_nans  # pyright: ignore[reportAttributeAccessIssue]
+        if asked and finite.holds_nan(hosts.fetch(found)):
             self._go_through(int(t))
         return found
 
@@ -81,9 +82,9 @@ class Sweep:
             return ""
         self._run.say(f"looking for the step of round {t} in which numbers went bad")
         found = self._first_bad(t)
-        return f": {found[0]} of the round" if found else ""
+        return f": {watch.first(found[0])} of the round" if found else ""
 
-    def _first_bad(self, t: int) -> tuple[watch.Bad, Any] | None:
+    def _first_bad(self, t: int) -> tuple[list[watch.Bad], Any] | None:
         """Does round `t` again, replica by replica, up to one with a bad loss; and that replica."""
         anew = lambda *given: self._advance(*given)  # as another function it is traced again
         program = jax.jit(self._run.over_replicas(anew, shared=2))
@@ -92,7 +93,7 @@ class Sweep:
                 jax.block_until_ready(program(np.int32(t), self.data, *row))
                 jax.effects_barrier()
                 if noted:
-                    return min(noted), row
+                    return noted, row
         return None
 
     def _rows(self) -> Iterator[Any]:

@@ -166,7 +166,10 @@ def _npy(
     version = np.lib.format.read_magic(head)
     if version not in read_header:
         raise InputError(f"{where}: expected .npy format 1.0 or 2.0, found {version}")
-    shape, fortran_order, dtype = read_header[version](head)
+    try:
+        shape, fortran_order, dtype = read_header[version](head)
+    except MemoryError as error:  # what Python's parser says of deep nesting
+        raise InputError(f"{where}: expected a header of .npy, found one too deep") from error
     if dtype.char not in codes or math.prod(shape) < 1:
         raise InputError(f"{where}: expected {numbers}, at least one, found {dtype} {shape}")
     promised = math.prod(shape) * dtype.itemsize

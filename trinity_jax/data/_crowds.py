@@ -31,12 +31,17 @@ def columns(path: pathlib.Path, header: tuple[str, ...]) -> list[_tables.Column]
     """
     if not all(map(str.isprintable, header)):
         found = _files.excerpt(", ".join(header))
-        raise InputError(f"expected columns of printable names, found {found}")
+        raise InputError(f"{path}: expected columns of printable names, found {found}")
     if len(set(header)) < len(header):
-        raise InputError(f"expected columns of different names, found {', '.join(header)}")
-    if path.suffix.lower() in (".parquet", ".pq"):
+        found = ", ".join(header)
+        raise InputError(f"{path}: expected columns of different names, found {found}")
+    if _is_parquet(path):
         return _parquet.read(path, header)
     return _tables.read(path, header, among=True)
+
+
+def _is_parquet(path: str | pathlib.Path) -> bool:
+    return pathlib.Path(path).suffix.lower() in (".parquet", ".pq")
 
 
 def concatenated(pieces: Sequence[_tables.Column]) -> _tables.Column:
@@ -60,11 +65,14 @@ def gold(path: str, known: Sequence[_tables.Column] | None, of: Table) -> tuple[
         return truth, 0
     item, label = known[0].indices(of.items), known[1].indices(of.labels)
     there = item >= 0
-    truth[item[there]] = label[there]
+    rows = np.flatnonzero(there)[::-1]  # the first row of an item is written last
+    truth[item[rows]] = label[rows]
     wrong = there & (truth[item] != label)
     if wrong.any():
-        name = _files.excerpt(of.items[int(item[np.argmax(wrong)])])
-        raise InputError(f"{path}: expected one truth for item {name}, found two")
+        row = int(np.argmax(wrong))
+        name = _files.excerpt(known[0].name(row))
+        place = f"row {row + 1}" if _is_parquet(path) else f"line {row + 2}"
+        raise InputError(f"{path}, {place}: expected one truth for item {name}, found two")
     return truth, len(set(known[0].codes[~there].tolist()))
 
 

@@ -34,14 +34,15 @@ def opened(path: pathlib.Path, *corrupt: type[Exception]) -> Iterator[BufferedRe
       corrupt: What decoders of this kind of file raise, besides `OSError`.
 
     Raises:
-      InputError: Instead of any of these, with the reason in words.
+      InputError: Instead of any of these, with the reason in words; but memory that runs out and
+        assertions are not the file's fault, and stay what they are.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise InputError(f"{path}: expected a file, found a folder or a device")
         with open(path, "rb") as file:
             yield file
-    except InputError:
+    except (InputError, MemoryError, AssertionError):
         raise
     except (OSError, *corrupt) as error:
         raise InputError(f"{path}: cannot be read ({reason(error)})") from error
@@ -76,5 +77,5 @@ def excerpt(text: str, length: int = 60) -> str:
 
 def not_installed(source: str, package: str) -> InputError:
     """Returns the sentence about a package that a source needs."""
-    install = "pip install 'trinity_jax[experiments]'"
+    install = "pip install '.[experiments]'"
     return InputError(f"{source}: expected {package} to be installed, found none: {install}")

@@ -25,6 +25,7 @@ class Hierarchy(NamedTuple):
 
     labels: tuple[str, ...]  # in the order of the classes
     parents: dict[str, tuple[str, ...]]  # of every node that has some
+    where: str  # it was read from, for messages
 
 
 def read(source: str, labels: Sequence[str]) -> Hierarchy:
@@ -62,10 +63,10 @@ def _of_wordnet(source: str, argument: str, labels: Sequence[str], senses: str) 
     folder = _files.folder(source.partition(":")[0], argument or _wordnet.DEBIAN)
     net = _wordnet.read(folder)
     if all(map(_wordnet.WNID.fullmatch, labels)):
-        return Hierarchy(tuple(labels), _wordnet.of_wnids(net, labels))
+        return Hierarchy(tuple(labels), _wordnet.of_wnids(net, labels), source)
     if all(map(str.isdecimal, labels)):
         raise InputError(f"{source}: expected data with names of classes, found only numbers")
-    return Hierarchy(tuple(labels), _wordnet.of_names(net, labels, senses))
+    return Hierarchy(tuple(labels), _wordnet.of_names(net, labels, senses), source)
 
 
 def _csv(path: pathlib.Path) -> Hierarchy:
@@ -76,7 +77,7 @@ def _csv(path: pathlib.Path) -> Hierarchy:
     leaves = set(below.values) - set(above.values)
     if not leaves:
         raise InputError(f"{path}: expected a node without children, found cycles only")
-    return Hierarchy(tuple(_names.ordered(leaves)), _frozen(parents))
+    return Hierarchy(tuple(_names.ordered(leaves)), _frozen(parents), str(path))
 
 
 def _json(where: str, text: bytes) -> Hierarchy:
@@ -95,7 +96,7 @@ def _json(where: str, text: bytes) -> Hierarchy:
         raise InputError(f"{where}: expected JSON, found {_files.reason(error)}") from None
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{where}: expected {expected}") from None
-    return Hierarchy(tuple(labels), _frozen(parents))
+    return Hierarchy(tuple(labels), _frozen(parents), where)
 
 
 def _frozen(parents: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:

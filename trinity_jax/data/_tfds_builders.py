@@ -32,10 +32,13 @@ class Contents(NamedTuple):
     note: dict[str, Any]  # what `_tfds` needs to know besides
 
 
-def images(parts: Mapping[str, tuple[np.ndarray, ...]], names: list[tuple[str, ...]]) -> Contents:
+def images(
+    source: str, parts: Mapping[str, tuple[np.ndarray, ...]], names: list[tuple[str, ...]]
+) -> Contents:
     """Images, and labels of one or two kinds.
 
     Args:
+      source: Where they come from.
       parts: Images uint8 `[item, height, width, channel]`, labels `[item]`, and maybe coarse ones.
       names: What the classes of each kind are called.
     """
@@ -43,7 +46,7 @@ def images(parts: Mapping[str, tuple[np.ndarray, ...]], names: list[tuple[str, .
     shape = next(iter(parts.values()))[0].shape[1:]
     features = {"image": make.Tensor(shape=shape, dtype=np.uint8, encoding="bytes")}
     for key, of in zip(("label", "coarse_label"), names, strict=False):
-        features[key] = _classes(of)
+        features[key] = _classes(source, of)
 
     def rows(arrays):
         return (dict(zip(features, row, strict=True)) for row in zip(*arrays, strict=True))
@@ -51,13 +54,13 @@ def images(parts: Mapping[str, tuple[np.ndarray, ...]], names: list[tuple[str, .
     return Contents(features, {name: lambda of=of: rows(of) for name, of in parts.items()}, {})
 
 
-def sentences(corpus: _sentences.Corpus) -> Contents:
-    """Tagged sentences in three parts."""
+def sentences(source: str, corpus: _sentences.Corpus) -> Contents:
+    """Tagged sentences of a source, in three parts."""
     make = _features()
     tags = [f"{letter}-{kind}" for kind in corpus.types for letter in "BI"]
     features = {
         "tokens": make.Sequence(make.Text()),
-        "ner": make.Sequence(_classes(("O", *tags))),
+        "ner": make.Sequence(_classes(source, ("O", *tags))),
         "genre": make.Text(),
     }
 
@@ -69,10 +72,10 @@ def sentences(corpus: _sentences.Corpus) -> Contents:
     return Contents(features, parts, {"synthetic": corpus.synthetic, "note": corpus.note})
 
 
-def crowd(table: Any) -> Contents:
-    """Labels by people, a `sources.Crowd`."""
+def crowd(source: str, table: Any) -> Contents:
+    """Labels by people of a source, a `sources.Crowd`."""
     make = _features()
-    classes = _classes(table.labels)
+    classes = _classes(source, table.labels)
     features = {"item": make.Text(), "truth": classes}
     features |= {"workers": make.Sequence(make.Text()), "labels": make.Sequence(classes)}
 
@@ -139,12 +142,12 @@ def _features() -> Any:
     return tfds.features
 
 
-def _classes(names: Iterable[str]) -> Any:
+def _classes(source: str, names: Iterable[str]) -> Any:
     """Classes by name; TFDS keeps these a line each, without white space around them."""
     names = list(names)
     for name in names:
         if not name or name != name.strip():
             found = _files.excerpt(name)
             expected = "expected names of classes without white space around them"
-            raise InputError(f"{expected}, found {found}")
+            raise InputError(f"{source}: {expected}, found {found}")
     return _features().ClassLabel(names=names)

@@ -71,7 +71,7 @@ def prepare(
       OSError: Writing fails, or what is read again is not what was written.
     """
     if not NAME.fullmatch(name):
-        expected = "expected a name of lower-case letters, digits and _, a letter first"
+        expected = "--name expects lower-case letters, digits and _, a letter first"
         raise InputError(f"{expected}, found {_files.excerpt(name)}")
     above = pathlib.Path(os.path.expanduser(root)).absolute() if root else _tfds_files.usual_root()
     folder = above / name / _tfds_builders.VERSION
@@ -125,7 +125,7 @@ def _images(source: str, name: str, prefix: str, size: int) -> Plan:
                 return False
         return True
 
-    contents = _tfds_builders.images(parts, [of.labels for of in read])
+    contents = _tfds_builders.images(source, parts, [of.labels for of in read])
     return Plan(contents, {part: len(arrays[0]) for part, arrays in parts.items()}, same)
 
 
@@ -133,7 +133,7 @@ def _sentences(source: str, name: str, language: str) -> Plan:
     corpus = sources.sentences(source, language=language)
     counts = {"train": len(corpus.train), "dev": len(corpus.dev), "test": len(corpus.test)}
     same = lambda root: _tfds.sentences(f"tfds:{name}", name, root) == corpus
-    return Plan(_tfds_builders.sentences(corpus), counts, same)
+    return Plan(_tfds_builders.sentences(source, corpus), counts, same)
 
 
 def _crowd(source: str, name: str) -> Plan:
@@ -149,7 +149,7 @@ def _crowd(source: str, name: str) -> Plan:
             and found.duplicates == table.duplicates
         )
 
-    return Plan(_tfds_builders.crowd(table), {"train": len(table.items)}, same)
+    return Plan(_tfds_builders.crowd(source, table), {"train": len(table.items)}, same)
 
 
 @contextlib.contextmanager
@@ -168,8 +168,12 @@ def _workplace(root: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
 
 
 def _move(made: pathlib.Path, folder: pathlib.Path, away: pathlib.Path) -> None:
-    """Gives a set its name, in place of one that has it."""
+    """Gives a set its name, in place of one that has it, which comes back if that fails."""
     folder.parent.mkdir(exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(folder, away)
-    os.rename(made, folder)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(folder, away)
+        os.rename(made, folder)
+    finally:
+        if away.exists() and not folder.exists():
+            os.rename(away, folder)

@@ -269,7 +269,8 @@ def hierarchy(source: str, labels: Sequence[str]) -> _hierarchies.Hierarchy:
       labels: The names of the classes, in order.
 
     Returns:
-      The labels, called as in the file where the data only has numbers, and the parents of nodes.
+      The labels, called as in the file where the data only has numbers, the parents of nodes, and
+      where they are from.
 
     Raises:
       InputError: An unknown source, files that are missing or not what they should be, or a

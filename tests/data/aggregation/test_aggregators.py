@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trinity_jax.data.aggregation.aggregators import AGGREGATORS, ALIASES, aggregate
+from trinity_jax.data.aggregation.aggregators import AGGREGATORS, ALIASES, aggregate, run
 from trinity_jax.data.aggregation.annotations import Dims, annotations, purchase
 from trinity_jax.types import InputError
 
@@ -64,6 +64,13 @@ def test_a_typo_is_answered_with_the_nearest_name(typo, meant):
 def test_aliases_are_of_names_there_are():
     assert set(ALIASES.values()) <= set(AGGREGATORS)
     assert not set(ALIASES) & set(AGGREGATORS)
+
+
+def test_rounds_that_are_fixed_are_all_there_are():
+    fixed = {name: of.max_steps for name, of in AGGREGATORS.items() if of.fixed_rounds}
+    assert fixed == {"majority": 0, "soft_vote": 0, "wawa": 1, "zero_based_skill": 100, "kos": 20}
+    for name in ("majority", "soft_vote"):
+        assert run(name, jax.random.key(0), crowd(0)[0], DIMS).num_steps == 0
 
 
 def test_two_labels_where_a_method_takes_no_more():

@@ -10,6 +10,9 @@ from trinity_jax.data.aggregation.annotations import (
     Annotations,
     Dims,
     annotations,
+    believe,
+    by_worker,
+    class_mass,
     confusion_counts,
     evidence,
     labelled,
@@ -75,6 +78,26 @@ def test_sums_equal_loops():
     with jax.enable_x64(True):
         for ours, theirs in zip(sums(table, posterior, confusion), expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_beliefs_of_many_annotations_are_not_rounded_off():
+    """Log-likelihoods around -1e5, of which float32 tells 1/128 apart; the last has no labels."""
+    table, dims = annotations([0, 1], [0, 0], [0, 1], Dims(3, 1, 2))
+    apart = np.array([[0.0, 0.5], [3.0, 0.0], [0.0, 0.0]])
+    log_posterior, log_likelihood = jax.jit(lambda joint: believe(table, dims, joint))(
+        jnp.asarray(apart - 1e5, jnp.float32)
+    )
+    total = np.logaddexp(*apart.T)
+    np.testing.assert_allclose(log_posterior, apart - total[:, None], rtol=1e-5)
+    np.testing.assert_allclose(log_likelihood, -2e5 + total[:2].sum(), rtol=1e-6)
+
+
+def test_weights_of_workers_and_mass_of_classes():
+    heavy = by_worker(RAGGED, jnp.arange(10.0))
+    np.testing.assert_array_equal(heavy.weight, RAGGED.weight * np.arange(10))
+    posterior = np.arange(20.0).reshape(10, 2)
+    mass = class_mass(RAGGED, Dims(10, 10, 2), jnp.asarray(posterior))
+    np.testing.assert_allclose(mass, posterior[[0, 2, 3, 9]].sum(0))
 
 
 # Items 0, 2, 3 and 9 have 3, 1, 2 and 4 labels, more than there are rows before them.

@@ -256,8 +256,6 @@ def test_effective_workers():
         jnp.zeros((3, 3)),
     )
     np.testing.assert_allclose(effective_workers(pairs), 3 / (1 + 2 * 0.3), rtol=1e-6)
-    np.testing.assert_allclose(effective_workers(pairs, 11), 11 / 4, rtol=1e-6)
-    assert effective_workers(pairs, 1) == 1
     assert effective_workers(pairs._replace(correlation=-pairs.correlation)) == 3
     assert effective_workers(pairs._replace(correlation=jnp.ones((3, 3)))) == 1
     assert effective_workers(pairs._replace(common=jnp.zeros((3, 3)))) == 3

@@ -26,6 +26,7 @@ DIMS = Dims(items=60, workers=3, labels=4)
 ROUNDS = 25
 VOTES = ("majority", "soft_vote")  # know no workers
 REFUSES = {"kos": "KOS passes messages", "m_msr": "M-MSR compares workers with each other only"}
+assert {name for name, method in AGGREGATORS.items() if method.no_gold} == REFUSES.keys()
 TAUGHT = [name for name in AGGREGATORS if name not in (*VOTES, *REFUSES)]
 
 
@@ -72,6 +73,13 @@ def test_what_has_no_use_for_answers_says_so(name):
     dims = DIMS._replace(labels=2) if name == "kos" else DIMS
     with pytest.raises(InputError, match=REFUSES[name]):
         aggregate(name, jax.random.key(0), table, dims, gold=gold)
+    em, gold = AGGREGATORS[name].make(dims), jnp.minimum(gold, dims.labels - 1)
+    table = table._replace(label=jnp.minimum(table.label, dims.labels - 1))
+    learn = lambda em: jax.jit(lambda key: fit(em, key, table, 3))(jax.random.key(0))
+    (plain, before), (told, after) = map(learn, (em, with_gold(em, gold)))
+    np.testing.assert_array_equal(told.log_posterior[:30].argmax(1), gold[:30])
+    np.testing.assert_allclose(told.log_posterior[30:], plain.log_posterior[30:], rtol=1e-6)
+    np.testing.assert_allclose(after.objective, before.objective, rtol=1e-6)
 
 
 def test_by_name_with_restarts_and_stopping():

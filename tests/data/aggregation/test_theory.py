@@ -16,7 +16,9 @@ from trinity_jax.data.aggregation.annotations import Dims
 REDUNDANCIES = jnp.arange(1, theory.MAX_REDUNDANCY + 1)
 over_redundancy = lambda curve: jax.jit(jax.vmap(curve, (None, 0)))
 BOUND = over_redundancy(theory.bound)
-BOUND_HAMMER_SPAMMER = over_redundancy(theory.bound_hammer_spammer)
+BOUND_HAMMER_SPAMMER = over_redundancy(
+    lambda quality, r: theory.bound_of(theory.information_hammer_spammer(quality, r), r)
+)
 
 
 def posterior_error_by_enumeration(error, redundancy):
@@ -145,8 +147,6 @@ def test_bounds_are_of_the_information():
     for r in (1, 3, 9):
         by_error = theory.bound_of(1 - 2 * posterior_error_by_enumeration(0.2, r), r)
         np.testing.assert_allclose(theory.bound(0.2, r), by_error, rtol=1e-5)
-        by_share = theory.bound_of(1 - 0.8**r, r)
-        np.testing.assert_allclose(theory.bound_hammer_spammer(0.2, r), by_share, rtol=1e-5)
 
 
 def test_efficiency():

@@ -47,7 +47,7 @@ SIZES = tagger.Sizes(*(4, 4, 6, 2, 8), layers=1, hidden=6, tag_embedding=3, drop
 def of(sizes):
     known = ENCODED.vocabulary
     counts = (len(known.chars), len(known.words), len(CASES), len(ENCODED.tags))
-    return tagger.tagger(sizes, tagger.Vocabulary(*counts))
+    return tagger.tagger(sizes, tagger.VocabularySizes(*counts))
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +206,22 @@ def test_features_are_those_of_each_sentence(model, arrays):
         assert found["fixed"][place, 6:].sum() == pytest.approx(1)
 
 
+def test_random_scores_are_all_different_however_long_a_sentence_is(model):
+    """And whatever kind of key is given."""
+    long = Sentence(("a", "dog") * 1100, ("O",) * 2200, "")
+    encoded = encode(([*TRAIN[:5], long], TEST), TYPES, max_chars=5, num_widths=2, multiple=BATCH)
+    forms, buckets = jax.tree.map(jnp.asarray, (encoded.forms, encoded.buckets))
+    size = 6 + len(TEST)
+
+    @jax.jit
+    def read(key):
+        given = (model, model.init(jax.random.key(0)), forms, buckets, size, BATCH)
+        return reading.read(key, ("random",), 0, *given, num_types=1).scores
+
+    for key in (jax.random.key(4), jax.random.key(4, impl="rbg")):
+        assert len(set(np.array(read(key)).tolist())) == size
+
+
 def test_words_that_nobody_labelled_are_unknown_unless_they_have_vectors(arrays):
     forms, buckets = arrays
     labelled = jnp.asarray(np.arange(SIZE) == 3)
@@ -233,15 +249,17 @@ def test_every_strategy_asks_within_one_program():
     length = jnp.asarray(random.integers(1, 9, 40))
     labelled = jnp.arange(40) < 5
     available = ~labelled & (jnp.arange(40) < 35)
-    features = jnp.asarray(random.normal(size=(40, 3)), jnp.float32)
-    pool = Pool(length, available, labelled, jnp.asarray(random.random(40), jnp.float32), features)
     names, traces = tuple(querying.STRATEGIES), []
+    kinds = querying.kinds(names)
+    points = {kind: jnp.asarray(random.normal(size=(40, 3)), jnp.float32) for kind in kinds}
+    scores = jnp.asarray(random.random(40), jnp.float32)
+    pool = Pool(length, available, labelled, scores, jnp.zeros((40, 0)))
     assert set(names) > set(ACQUISITIONS)
 
     @jax.jit
     def ask(key, index, budget):
         traces.append(1)
-        return querying.ask(key, names, index, pool, {}, budget)
+        return querying.ask(key, names, index, pool, points, budget)
 
     for index, name in enumerate(names):
         asked = ask(jax.random.key(index), index, 20)
@@ -249,7 +267,12 @@ def test_every_strategy_asks_within_one_program():
         assert 0 < asked.words < 20 + 9
         assert asked.words == length[asked.chosen].sum()
     assert len(traces) == 1
-    best = ask(jax.random.key(0), names.index("mnlp"), 20).chosen
+    mnlp = names.index("mnlp")
+    best = ask(jax.random.key(0), mnlp, 20).chosen
     order = np.argsort(np.where(available, -np.array(pool.scores), np.inf))
     before = np.cumsum(np.array(length)[order]) - np.array(length)[order]
     assert set(np.flatnonzero(best)) == set(order[before < 20])
+    under = querying.ask(jax.random.key(0, impl="rbg"), names, mnlp, pool, points, 20, "under")
+    assert set(np.flatnonzero(under.chosen)) == set(order[before + np.array(length)[order] <= 20])
+    with pytest.raises(KeyError, match="gradient"):
+        querying.ask(jax.random.key(0), ["badge"], 0, pool, {"encoder": points["encoder"]}, 20)

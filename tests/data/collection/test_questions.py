@@ -87,7 +87,7 @@ def test_a_set_and_its_complement_are_the_same_question(name, errors):
     probs, left, covers = problem(0)
     if errors is not None:
         left = np.ones_like(left)
-    swapped = errors and Errors(errors.yes, errors.no, errors.sure)
+    swapped = errors and Errors(errors.false_positive, errors.false_negative, errors.sure)
     one = scores(name, belief_of(probs, left, covers, errors))
     other = scores(name, belief_of(probs, left, ~covers, swapped))
     np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)

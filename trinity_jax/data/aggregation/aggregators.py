@@ -40,10 +40,13 @@ class Aggregator(NamedTuple):
     Attributes:
       make: `dims -> EM`, with options of its own.
       tolerance: see `em.fit_until`, as for the next two.
-      max_steps: most rounds.
+      max_steps: most rounds; 0 where there is nothing to repeat.
       max_change: a posterior that moves less has converged.
       runs: random starts, of which the best is kept.
+      fixed_rounds: whether the answer is what so many rounds give, and not where they lead.
+      confusions: whether it needs memory for a confusion [truth, label] of every worker.
       binary: whether it takes two labels and no more.
+      no_gold: why it takes no items of known label; empty if it does.
     """
 
     make: Callable[..., EM]
@@ -51,29 +54,44 @@ class Aggregator(NamedTuple):
     max_steps: int = 500
     max_change: float = 0.0
     runs: int = 1
+    fixed_rounds: bool = False
+    confusions: bool = False
     binary: bool = False
+    no_gold: str = ""
 
 
-NEVER = -float("inf")  # a tolerance that no round falls short of: the rounds are fixed
+ANY_GAIN = -float("inf")  # a tolerance that no round falls short of: the objective ends no run
 AGGREGATORS = {
-    "majority": Aggregator(majority, max_steps=1),
-    "soft_vote": Aggregator(soft, max_steps=1),
-    "wawa": Aggregator(wawa, NEVER, max_steps=1),
-    "zero_based_skill": Aggregator(zero_based_skill, NEVER, max_steps=100),
-    "iwmv": Aggregator(iwmv, NEVER, max_steps=50),
-    "dawid_skene": Aggregator(dawid_skene),
-    "dawid_skene_smoothed": Aggregator(dawid_skene_smoothed),
-    "dawid_skene_map": Aggregator(dawid_skene_map),
-    "one_coin": Aggregator(one_coin),
-    "one_coin_prior": Aggregator(functools.partial(one_coin, estimate_prior=True)),
+    "majority": Aggregator(majority, max_steps=0, fixed_rounds=True),
+    "soft_vote": Aggregator(soft, max_steps=0, fixed_rounds=True),
+    "wawa": Aggregator(wawa, ANY_GAIN, max_steps=1, fixed_rounds=True),
+    "zero_based_skill": Aggregator(zero_based_skill, ANY_GAIN, max_steps=100, fixed_rounds=True),
+    "iwmv": Aggregator(iwmv, ANY_GAIN, max_steps=50),  # stands still, or has not converged
+    "dawid_skene": Aggregator(dawid_skene, confusions=True),
+    "dawid_skene_smoothed": Aggregator(dawid_skene_smoothed, confusions=True),
+    "dawid_skene_map": Aggregator(dawid_skene_map, confusions=True),
+    "one_coin": Aggregator(one_coin, confusions=True),
+    "one_coin_prior": Aggregator(functools.partial(one_coin, estimate_prior=True), confusions=True),
     "class_wise_coin": Aggregator(class_wise_coin),
     "glad": Aggregator(glad, max_steps=50),
-    "mace": Aggregator(mace, max_steps=50, runs=10),
-    "ibcc": Aggregator(ibcc, NEVER, max_change=1e-3),
-    "ebcc": Aggregator(ebcc, NEVER, max_change=1e-3, runs=10),
-    "bwa": Aggregator(bwa, NEVER, max_change=1e-3),
-    "kos": Aggregator(kos, NEVER, max_steps=20, binary=True),
-    "m_msr": Aggregator(m_msr, tolerance=1e-10, max_steps=1000),
+    "mace": Aggregator(mace, max_steps=50, runs=10, confusions=True),
+    "ibcc": Aggregator(ibcc, ANY_GAIN, max_change=1e-3, confusions=True),
+    "ebcc": Aggregator(ebcc, ANY_GAIN, max_change=1e-3, runs=10, confusions=True),
+    "bwa": Aggregator(bwa, ANY_GAIN, max_change=1e-3),
+    "kos": Aggregator(
+        kos,
+        ANY_GAIN,
+        max_steps=20,
+        fixed_rounds=True,
+        binary=True,
+        no_gold="KOS passes messages between workers and items, and has no place for gold items",
+    ),
+    "m_msr": Aggregator(
+        m_msr,
+        tolerance=1e-10,
+        max_steps=1000,
+        no_gold="M-MSR compares workers with each other only: gold items would teach it nothing",
+    ),
 }
 ALIASES = {  # what people call them
     **dict.fromkeys(("mv", "vote", "majority_vote", "hard_vote"), "majority"),
@@ -125,6 +143,8 @@ def run(
     method = lookup(AGGREGATORS, name, "aggregator", ALIASES)
     if method.binary and dims.labels != 2:
         raise InputError(f"{name} expects two labels, not {dims.labels}")
+    if gold is not None and method.no_gold:
+        raise InputError(method.no_gold)
     if gold_weight is not None and not 0 < gold_weight < math.inf:
         raise InputError(f"the weight of gold must be a positive number, not {gold_weight}")
     how = {"max_steps": method.max_steps, "max_change": method.max_change}

@@ -8,6 +8,9 @@ Krippendorff's alpha for unordered labels, over items with n_i >= 2 labels, n_ik
 
 1 is perfect agreement, 0 what chance would give.
 
+`krippendorff_alpha` and the uncertainties are for users; `trinity-aggregate`, which goes through a
+table block by block, adds up the parts of alpha.
+
 K. Krippendorff. Content analysis: an introduction to its methodology. Sage, 1980, chapter 12.
 `consistency` and the uncertainties are as in crowd-kit, D. Ustalov, N. Pavlichenko, B. Tseitlin,
 JOSS 9(96), 2024: a label of a worker of skill s is k with probability s if it says k, else

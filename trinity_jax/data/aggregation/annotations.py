@@ -100,6 +100,13 @@ def confusion_counts(
     return flat.reshape(dims.workers, dims.labels, -1).swapaxes(1, 2)
 
 
+def class_mass(
+    table: Annotations, dims: Dims, posterior: Float[Array, "item truth"]
+) -> Float[Array, " truth"]:
+    """Expected number of items, of those that have annotations, of each truth."""
+    return jnp.where(labelled(table, dims)[:, None], posterior, 0).sum(0)
+
+
 def evidence(
     table: Annotations, dims: Dims, log_confusion: Float[Array, "worker truth label"]
 ) -> Float[Array, "item truth"]:
@@ -108,6 +115,26 @@ def evidence(
     rows = by_label[table.worker * dims.labels + table.label]  # [annotation, truth]
     rows *= table.weight[:, None]
     return jax.ops.segment_sum(rows, table.item, dims.items, indices_are_sorted=True)
+
+
+def believe(
+    table: Annotations, dims: Dims, joint: Float[Array, "item truth"]
+) -> tuple[Float[Array, "item truth"], Float[Array, ""]]:
+    """The end of an E-step: from log-probabilities of a truth and the item's annotations together.
+
+    Returns:
+      Log-posterior of each item, and log-likelihood of all annotations (nats).
+    """
+    top = joint.max(1, keepdims=True)  # taken away first: what is left is small, and so rounded
+    shifted = joint - top
+    log_sum = jnp.log(jnp.exp(shifted).sum(1, keepdims=True))
+    log_likelihood = jnp.where(labelled(table, dims), (top + log_sum)[:, 0], 0).sum()
+    return shifted - log_sum, log_likelihood
+
+
+def by_worker(table: Annotations, weight: Float[Array, " worker"]) -> Annotations:
+    """The same rows, each of whose weights is multiplied by its worker's."""
+    return table._replace(weight=table.weight * weight[table.worker])
 
 
 def purchase(

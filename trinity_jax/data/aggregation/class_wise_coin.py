@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trinity_jax.algorithms.em import EM
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, believe
 from trinity_jax.data.aggregation.dawid_skene import SMALLEST, class_prior
 from trinity_jax.data.aggregation.majority import from_vote
 
@@ -80,6 +80,4 @@ def _expectation(
     joint = jax.ops.segment_sum(rows, table.item, dims.items, indices_are_sorted=True)
     gained = table.weight * gain[table.worker, table.label]
     joint = log_prior[None] + joint.at[table.item, table.label].add(gained)
-    per_item = jax.nn.logsumexp(joint, axis=1)
-    log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
-    return jax.nn.log_softmax(joint, axis=1), log_likelihood
+    return believe(table, dims, joint)

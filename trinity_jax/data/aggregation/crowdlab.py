@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, votes
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, by_worker, votes
 from trinity_jax.data.aggregation.one_coin import agreement
 
 SMALLEST = 1e-6  # weights and E0 below it are taken for it
@@ -113,8 +113,7 @@ def _vote(
     agreed: Float[Array, " worker"],
 ) -> Int[Array, " item"]:
     """Majority vote, with ties as `crowdlab` says."""
-    by_worker = table._replace(weight=table.weight * agreed[table.worker])
-    trust = votes(by_worker, dims) / jnp.maximum(count, SMALLEST)
+    trust = votes(by_worker(table, agreed), dims) / jnp.maximum(count, SMALLEST)
     rarity = jnp.broadcast_to(-count.sum(0)[None], count.shape)
     return _best(count, probs, rarity, trust)
 
@@ -140,8 +139,7 @@ def _pool(
 
     right = _mean((consensus * count).sum(1) / jnp.maximum(count.sum(1), 1), shared)
     wrong = (1 - right) / max(dims.labels - 1, 1)
-    by_worker = table._replace(weight=table.weight * worker_weight[table.worker])
-    mass = votes(by_worker, dims)
+    mass = votes(by_worker(table, worker_weight), dims)
     total = mass.sum(1, keepdims=True)
     posterior = model_weight * probs + right * mass + wrong * (total - mass)
     posterior = jnp.where(shared.any(), posterior / (model_weight + total), probs)

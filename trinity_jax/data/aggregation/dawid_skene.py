@@ -9,7 +9,6 @@ algorithm. Applied Statistics 28(1), 1979. Everything is done in logarithms.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -18,9 +17,10 @@ from trinity_jax.algorithms.em import EM
 from trinity_jax.data.aggregation.annotations import (
     Annotations,
     Dims,
+    believe,
+    class_mass,
     confusion_counts,
     evidence,
-    labelled,
 )
 from trinity_jax.data.aggregation.majority import from_vote
 
@@ -58,8 +58,7 @@ def maximise(counts: Float[Array, "worker truth label"]) -> Float[Array, "worker
 
 def class_prior(table: Annotations, dims: Dims, posterior: Float[Array, "item label"]):
     """Logarithm of the mean posterior over the items that have annotations, [label]."""
-    mass = jnp.where(labelled(table, dims)[:, None], posterior, 0).sum(0)
-    return log_normalise(mass)
+    return log_normalise(class_mass(table, dims, posterior))
 
 
 def expectation(
@@ -69,10 +68,7 @@ def expectation(
     log_prior: Float[Array, "#item label"],
 ) -> tuple[Float[Array, "item label"], Float[Array, ""]]:
     """The E-step: posterior of each item, and log-likelihood of all annotations (nats)."""
-    joint = log_prior + evidence(table, dims, log_confusion)
-    per_item = jax.nn.logsumexp(joint, axis=1)
-    log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
-    return joint - per_item[:, None], log_likelihood
+    return believe(table, dims, log_prior + evidence(table, dims, log_confusion))
 
 
 def dawid_skene(dims: Dims) -> EM:

@@ -108,14 +108,12 @@ def excess_agreement(
     return _pairs(table, dims, log_posterior, log_confusion, workers)
 
 
-def effective_workers(pairs: Pairs, number: int | None = None) -> Scalar:
-    """How many independent workers so many are worth: m / (1 + (m - 1) mean rho), in [1, m].
+def effective_workers(pairs: Pairs) -> Scalar:
+    """How many independent workers these m are worth: m / (1 + (m - 1) mean rho), in [1, m].
 
-    Args:
-      pairs: of whom rho is averaged, by common items.
-      number: m, the labels an item has, say; by default all the workers of the pairs.
+    The mean is over pairs, by common items.
     """
-    number = len(pairs.worker) if number is None else number
+    number = len(pairs.worker)
     common = pairs.common.sum()
     mean = (pairs.common * pairs.correlation).sum() / jnp.where(common > 0, common, 1)
     return number / jnp.clip(1 + (number - 1) * mean, 1, number)

@@ -29,12 +29,14 @@ from jaxtyping import Array, Float
 from trinity_jax.algorithms.em import EM, Info, largest_change
 from trinity_jax.data.aggregation.annotations import (
     Dims,
+    believe,
+    class_mass,
     confusion_counts,
     evidence,
     labelled,
 )
 from trinity_jax.data.aggregation.dawid_skene import pseudo_counts
-from trinity_jax.data.aggregation.ibcc import class_mass, divergence, expected_log
+from trinity_jax.data.aggregation.ibcc import divergence, expected_log
 from trinity_jax.data.aggregation.majority import soft_vote
 
 
@@ -90,17 +92,15 @@ def ebcc(
         of_class, of_subtype = alpha + mass.sum(1), subtype_prior + mass
         confusion = prior_of_kinds + confusion_counts(table, dims, joint)
 
-        log_joint = expected_log(of_class)[None, :, None] + expected_log(of_subtype)[None]
-        log_joint += apart(evidence(table, dims, expected_log(confusion)))
-        per_item = jax.nn.logsumexp(log_joint, axis=(1, 2))
-        log_joint = jax.nn.log_softmax(log_joint, axis=(1, 2))
+        log_prior = expected_log(of_class)[:, None] + expected_log(of_subtype)
+        told = evidence(table, dims, expected_log(confusion))
+        log_kinds, bound = believe(table, dims, log_prior.reshape(1, -1) + told)
+        log_joint = apart(log_kinds)
         log_posterior = jax.nn.logsumexp(log_joint, axis=2)
 
-        has = labelled(table, dims)
-        bound = jnp.where(has, per_item, 0).sum()
         bound -= divergence(of_class, alpha) + divergence(of_subtype, subtype_prior)
         bound -= divergence(confusion, prior_of_kinds)
-        change = largest_change(log_posterior, state.log_posterior, has)
+        change = largest_change(log_posterior, state.log_posterior, labelled(table, dims))
         info = Info(bound / table.weight.sum(), change)
         return State(log_posterior, log_joint, confusion), info
 

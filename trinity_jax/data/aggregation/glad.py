@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trinity_jax.algorithms.em import EM, Info, largest_change
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, believe, labelled
 
 INNER_STEPS = 20  # of ascent in each round
 
@@ -99,9 +99,7 @@ def _expectation(
     joint = jnp.broadcast_to(wrong[:, None] - jnp.log(dims.labels), (dims.items, dims.labels))
     # log(sigma / (1 - sigma)) is log_odds: a label moves from wrong to right.
     joint = joint.at[table.item, table.label].add(table.weight * (log_odds + others))
-    per_item = jax.nn.logsumexp(joint, axis=1)
-    log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
-    return jax.nn.log_softmax(joint, axis=1), log_likelihood
+    return believe(table, dims, joint)
 
 
 def _maximisation(

@@ -13,8 +13,9 @@ which no round lowers either:
     log p(labels, gold) = log p(labels) + sum_{i gold} log P[i, gold_i]
 
 with P as it was before it was told. Votes and BWA measure theirs at the answers they were told.
-Majority and soft vote know no workers and learn nothing; MBEM compares workers with its model,
-which learns from the gold. `sequences.hmm_crowd` takes gold itself; KOS and M-MSR refuse it.
+Majority and soft vote know no workers and learn nothing, nor do KOS and M-MSR, which `aggregators`
+does not tell; MBEM compares workers with its model, which learns from the gold.
+`sequences.hmm_crowd` takes gold itself.
 
 Gold items are few. Told with weight 1 they are outvoted where many workers share an error: the
 posterior of all other items has it too, and teaches that who makes it is right. `weighed` lets the
@@ -49,12 +50,10 @@ from trinity_jax.types import InputError
 
 IMPOSSIBLE = -100.0  # log-probability whose exponential is 0 in float32, and times 0 still 0
 LEAD = 10.0  # times that the gold's weight is multiplied in the round before the first
-NO_LIKELIHOOD = (majority.State, weighted_vote.State, bwa.State, model_bootstrapped.State)
-REFUSED = {
-    kos.State: "KOS passes messages between workers and items, and has no place for gold items",
-    m_msr.State: "M-MSR compares workers with each other only: gold items would teach it nothing",
-    sequences.State: "HMM-Crowd takes gold tokens as an argument, hmm_crowd(..., gold=gold)",
-}
+NO_LIKELIHOOD = (
+    *(majority.State, weighted_vote.State, bwa.State, model_bootstrapped.State),
+    *(kos.State, m_msr.State),
+)
 
 
 def known(gold: Int[Array, " item"], num_labels: int, dtype: Any) -> Float[Array, "item label"]:
@@ -108,7 +107,7 @@ def with_gold(em: EM, gold: Int[Array, " item"]) -> EM:
       gold: true labels, -1 where unknown.
 
     Returns:
-      One of which `init` raises an `InputError` if the method has no use for gold.
+      One of which `init` raises an `InputError` if the method is HMM-Crowd, which takes it itself.
     """
     told = gold >= 0
 
@@ -132,8 +131,8 @@ def with_gold(em: EM, gold: Int[Array, " item"]) -> EM:
 
 def _told(state: Any, gold: Int[Array, " item"]) -> Any:
     """The state, with what it believes of gold items replaced by the truth."""
-    if reason := REFUSED.get(type(state)):
-        raise InputError(reason)
+    if isinstance(state, sequences.State):
+        raise InputError("HMM-Crowd takes gold tokens as an argument, hmm_crowd(..., gold=gold)")
     log_posterior, told = state.log_posterior, (gold >= 0)[:, None]
     num_items, num_labels = log_posterior.shape
     if gold.shape != (num_items,):

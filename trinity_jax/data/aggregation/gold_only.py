@@ -29,8 +29,10 @@ from jaxtyping import Array, Float, Int
 from trinity_jax.data.aggregation.annotations import (
     Annotations,
     Dims,
+    by_worker,
     confusion_counts,
     labelled,
+    votes,
 )
 from trinity_jax.data.aggregation.dawid_skene import expectation, log_normalise, pseudo_counts
 
@@ -102,8 +104,7 @@ def _score(
     table: Annotations, dims: Dims, beta: Float[Array, " worker"]
 ) -> Float[Array, "item label"]:
     """s: weighted votes, less their mean."""
-    vote = jnp.zeros((dims.items, dims.labels), table.weight.dtype)
-    vote = vote.at[table.item, table.label].add(table.weight * beta[table.worker])
+    vote = votes(by_worker(table, beta), dims)
     return vote - vote.mean(1, keepdims=True)
 
 

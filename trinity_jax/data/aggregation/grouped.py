@@ -19,13 +19,12 @@ section 5.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from trinity_jax.algorithms.em import EM
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, believe
 from trinity_jax.data.aggregation.dawid_skene import (
     SMALLEST,
     class_prior,
@@ -108,10 +107,9 @@ def grouped(
 
     def expect(table, log_confusion, log_prior):
         joint = log_prior[None] + _evidence(table, dims, groups, log_confusion, outside)
-        per_item = jax.nn.logsumexp(joint, axis=1)
-        log_likelihood = jnp.where(labelled(table, dims), per_item, 0).sum()
+        log_posterior, log_likelihood = believe(table, dims, joint)
         log_density = (prior * (log_confusion - log_normalise(prior))).sum()  # 0 without labels
-        return jax.nn.log_softmax(joint, axis=1), log_likelihood + log_density
+        return log_posterior, log_likelihood + log_density
 
     return from_vote(dims, State, estimate, expect)
 

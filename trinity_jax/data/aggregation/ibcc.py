@@ -23,12 +23,7 @@ from jax.scipy.special import digamma, gammaln
 from jaxtyping import Array, Float
 
 from trinity_jax.algorithms.em import EM
-from trinity_jax.data.aggregation.annotations import (
-    Annotations,
-    Dims,
-    confusion_counts,
-    labelled,
-)
+from trinity_jax.data.aggregation.annotations import Dims, class_mass, confusion_counts
 from trinity_jax.data.aggregation.dawid_skene import expectation, pseudo_counts
 from trinity_jax.data.aggregation.majority import from_vote
 
@@ -56,13 +51,6 @@ def divergence(
     total = gammaln(counts.sum(-1)) - gammaln(prior.sum(-1))
     each = (counts - prior) * expected_log(counts) - gammaln(counts) + gammaln(prior)
     return total.sum() + each.sum()
-
-
-def class_mass(
-    table: Annotations, dims: Dims, posterior: Float[Array, "item truth"]
-) -> Float[Array, " truth"]:
-    """Expected number of items, of those that have annotations, in each class."""
-    return jnp.where(labelled(table, dims)[:, None], posterior, 0).sum(0)
 
 
 def ibcc(dims: Dims, prior: Float[Array, "#worker #label #label"] | None = None) -> EM:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
-from jaxtyping import Array, Bool, Float, Int, Scalar
+from jaxtyping import Array, Bool, Float, Int
 
 from trinity_jax.algorithms import statistics
 from trinity_jax.data.aggregation.annotations import Annotations, Dims
@@ -51,27 +51,6 @@ class Interval(NamedTuple):
     known: Float[Array, "*group"]
 
 
-def mean(
-    truth: Float[Array, " gold"], prediction: Float[Array, " gold"], others: Float[Array, " other"]
-) -> tuple[Scalar, Scalar]:
-    """A mean, prediction-powered.
-
-    Args:
-      truth: y of rows where it is known, two or more.
-      prediction: f of the same rows.
-      others: f of rows whose truth is not known; there may be none.
-
-    Returns:
-      The estimate, and its standard error.
-    """
-    known = jnp.arange(truth.size + others.size) < truth.size
-    value = jnp.concatenate([truth, jnp.zeros_like(others)])
-    found = means(
-        value, jnp.concatenate([prediction, others]), known, jnp.zeros(known.shape, jnp.int32), 1
-    )
-    return found.estimate[0], found.error[0]
-
-
 def means(
     truth: Float[Array, " row"],
     prediction: Float[Array, " row"],
@@ -79,11 +58,11 @@ def means(
     group: Int[Array, " row"],
     num_groups: int,
 ) -> Mean:
-    """As `mean`, of many groups of rows at once.
+    """Prediction-powered means of groups of rows.
 
     Args:
       truth: y, which counts where it is known.
-      prediction: f.
+      prediction: f; of a group there may be none whose truth is not known.
       known: whether the truth is.
       group: of each row, from 0; `num_groups` for rows that do not exist.
       num_groups: how many there are.
@@ -173,8 +152,11 @@ def worker_accuracy(
       are often all 1, intervals are those of a mean with two right and two wrong rows more, of
       average prediction (Agresti and Coull's, which it is where predictions say nothing), and
       normal. They err on the wide side, the more so the fewer annotations there are.
+
+    Raises:
+      InputError: confidence is not in (0, 1).
     """
-    _check(confidence)
+    statistics.check_confidence(confidence)
     row_gold = gold[table.item]
     right = (table.label == row_gold).astype(table.weight.dtype)
     belief = jnp.exp(log_posterior)[table.item, table.label]
@@ -214,14 +196,11 @@ def accuracy(
 
     Returns:
       Of an aggregate that is told a fold less than all; Wilson's interval, NaN without gold.
+
+    Raises:
+      InputError: confidence is not in (0, 1).
     """
-    _check(confidence)
     count = (gold >= 0).sum().astype(log_posterior.dtype)
     share = jnp.where(count > 0, statistics.accuracy(log_posterior, gold), jnp.nan)
     low, high = statistics.wilson(share, count, confidence)
     return Interval(share, low, high, count)
-
-
-def _check(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence must lie between 0 and 1, not {confidence}")

@@ -21,8 +21,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from trinity_jax.algorithms.em import Fitted
+from trinity_jax.algorithms.statistics import check_confidence
 from trinity_jax.data.aggregation import aggregators
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, labelled
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, by_worker, labelled
 from trinity_jax.types import InputError, PRNGKey
 
 Run = Callable[[PRNGKey, Annotations], Fitted]  # an aggregator, as `aggregators.run`
@@ -41,7 +42,7 @@ def draw_workers(key: PRNGKey, table: Annotations, dims: Dims) -> Annotations:
     drawn = jnp.argsort(~active)[drawn]  # the active ones come first
     once = (jnp.arange(dims.workers) < number).astype(table.weight.dtype)
     times = jnp.zeros_like(once).at[drawn].add(once)
-    return table._replace(weight=table.weight * times[table.worker])
+    return by_worker(table, times)
 
 
 def draw_items(
@@ -143,9 +144,11 @@ def percentiles(draws: Any, confidence: float = 0.95) -> Any:
 
     Returns:
       The same with a leading axis of 2, low and high.
+
+    Raises:
+      InputError: confidence is not in (0, 1).
     """
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     return jax.tree.map(lambda leaf: np.quantile(np.asarray(leaf, float), ends, axis=0), draws)
 

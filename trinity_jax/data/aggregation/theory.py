@@ -21,6 +21,10 @@ others repeatedly. By B once is best at any quality, of one-coin workers with tw
 hammers and spammers, as omega(r) / r then falls; with more classes it can rise, since labels that
 each rule out some classes settle the truth together.
 
+The figure draws workers at random and counts `information`; for users there are closed forms where
+all are of one kind: `information_one_coin`, `posterior_error`, `bound`, and
+`information_hammer_spammer`.
+
 A. Khetan, Z. C. Lipton, A. Anandkumar.
 Learning From Noisy Singly-labeled Data. ICLR 2018. https://arxiv.org/abs/1712.04577
 """
@@ -102,11 +106,6 @@ def information(
 def bound(error: ScalarLike, redundancy: ScalarLike) -> Scalar:
     """Prediction A for workers who all err alike: sqrt(r) / (1 - 2 beta(r))."""
     return bound_of(information_one_coin(error, redundancy), redundancy)
-
-
-def bound_hammer_spammer(quality: ScalarLike, redundancy: ScalarLike) -> Scalar:
-    """Prediction A for hammers and spammers: sqrt(r) / (1 - (1 - gamma)^r)."""
-    return bound_of(information_hammer_spammer(quality, redundancy), redundancy)
 
 
 def bound_of(information: ScalarLike, redundancy: ScalarLike) -> Scalar:

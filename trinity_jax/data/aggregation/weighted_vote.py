@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from trinity_jax.algorithms.em import EM, Info, largest_change
-from trinity_jax.data.aggregation.annotations import Annotations, Dims, votes
+from trinity_jax.data.aggregation.annotations import Annotations, Dims, by_worker, votes
 from trinity_jax.data.aggregation.majority import soft_vote
 from trinity_jax.data.aggregation.one_coin import agreement
 
@@ -97,18 +97,14 @@ def log_vote(
     table: Annotations, dims: Dims, log_odds: Float[Array, " worker"]
 ) -> Float[Array, "item label"]:
     """Posterior of the hidden labels if a worker's label speaks for it with these log-odds."""
-    return _tie(jax.nn.log_softmax(votes(_weighted(table, log_odds), dims)))
+    return _tie(jax.nn.log_softmax(votes(by_worker(table, log_odds), dims)))
 
 
 def _log_share(
     table: Annotations, dims: Dims, weight: Float[Array, " worker"]
 ) -> Float[Array, "item label"]:
     """Logarithm of the shares of the votes, if each counts as much as its worker."""
-    return _tie(jnp.log(soft_vote(_weighted(table, weight), dims)))
-
-
-def _weighted(table: Annotations, weight: Float[Array, " worker"]) -> Annotations:
-    return table._replace(weight=table.weight * weight[table.worker])
+    return _tie(jnp.log(soft_vote(by_worker(table, weight), dims)))
 
 
 def _tie(log_posterior: Float[Array, "item label"]) -> Float[Array, "item label"]:

@@ -78,7 +78,7 @@ def generate(
     return h + params.bias[None, None, None]
 
 
-def tell_by_class(
+def conditional_discriminator_loss(
     real: Float[Array, "batch label"],
     made: Float[Array, "others label"],
     target: Float[Array, "batch label"],
@@ -89,18 +89,24 @@ def tell_by_class(
     return jax.nn.softplus(-real).mean() + jax.nn.softplus(made).mean()
 
 
-def deceive(made: Float[Array, "batch label"], wanted: Float[Array, "batch label"]) -> Array:
+def generator_loss(
+    made: Float[Array, "batch label"], wanted: Float[Array, "batch label"]
+) -> Float[Array, ""]:
     """The conditional generator's loss, which does not vanish where the discriminator is sure."""
     return jax.nn.softplus(-(made * wanted).sum(1)).mean()
 
 
-def tell(real: Float[Array, "batch label"], made: Float[Array, "others label"]) -> Array:
+def discriminator_loss(
+    real: Float[Array, "batch label"], made: Float[Array, "others label"]
+) -> Float[Array, ""]:
     """The semi-supervised discriminator's loss: -log D(real image) - log (1 - D(made image))."""
     evidence = lambda logits: jax.nn.logsumexp(logits, axis=1)
     return jax.nn.softplus(-evidence(real)).mean() + jax.nn.softplus(evidence(made)).mean()
 
 
-def match(real: Float[Array, "batch feature"], made: Float[Array, "others feature"]) -> Array:
+def feature_matching_loss(
+    real: Float[Array, "batch feature"], made: Float[Array, "others feature"]
+) -> Float[Array, ""]:
     """The semi-supervised generator's loss: squared distance between mean features."""
     return ((jax.lax.stop_gradient(real.mean(0)) - made.mean(0)) ** 2).sum()
 

@@ -42,13 +42,14 @@ class Questions(NamedTuple):
         return self.names[: self.covers.shape[1]]
 
 
-def questions(labels: Sequence[str], parents: Parents) -> Questions:
+def questions(labels: Sequence[str], parents: Parents, where: str = "hierarchy") -> Questions:
     """All different questions of a hierarchy; larger sets of labels first, behind the labels.
 
     Args:
       labels: the classes, in order. Of a label that is a parent too there are two questions, one
         about it alone and one about "LABEL and below".
       parents: of every node.
+      where: they were read from, for messages.
 
     Raises:
       InputError: a label is there twice, or is not in the hierarchy, which names are alike; the
@@ -57,10 +58,10 @@ def questions(labels: Sequence[str], parents: Parents) -> Questions:
     labels = list(labels)
     twice = [name for name, count in collections.Counter(labels).items() if count > 1]
     if twice:
-        raise InputError(f"expected labels that are different, found {twice[0]!r} twice")
-    nodes = _above(labels, parents)
+        raise InputError(f"{where}: expected labels that are different, found {twice[0]!r} twice")
+    nodes = _above(labels, parents, where)
     if strange := sorted(set(parents) - nodes.keys() - set(labels)):
-        raise InputError(f"expected every node to be above a label, found {strange[0]!r}")
+        raise InputError(f"{where}: expected every node to be above a label, found {strange[0]!r}")
     covered: dict[frozenset, list[str]] = {frozenset([k]): [name] for k, name in enumerate(labels)}
     by_size = sorted(nodes.items(), key=lambda item: -len(item[1]))
     for node, below in by_size:
@@ -75,13 +76,14 @@ def questions(labels: Sequence[str], parents: Parents) -> Questions:
     return Questions(covers, tuple(names), tuple(tuple(called[1:]) for called in covered.values()))
 
 
-def _above(labels: Sequence[str], parents: Parents) -> dict[str, set[int]]:
+def _above(labels: Sequence[str], parents: Parents, where: str) -> dict[str, set[int]]:
     """The numbers of the labels below every node that is above one."""
     below: dict[str, set[int]] = {}
     for number, label in enumerate(labels):
         if label not in parents:
             near = ", ".join(sorted(parents)[:5])
-            raise InputError(f"label {label!r} is not in the hierarchy, which begins with {near}")
+            expected = f"label {label!r} in a hierarchy that begins with {near}"
+            raise InputError(f"{where}: expected {expected}, found none of that name")
         path, on_path, done = [label], {label}, set()
         ways = [iter(parents[label])]
         while ways:
@@ -92,7 +94,7 @@ def _above(labels: Sequence[str], parents: Parents) -> dict[str, set[int]]:
                 done.add(path.pop())
             elif node in on_path:
                 cycle = " > ".join([node, *reversed(path[path.index(node) :])])
-                raise InputError(f"expected a hierarchy without cycles, found {cycle}")
+                raise InputError(f"{where}: expected a hierarchy without cycles, found {cycle}")
             elif node not in done:
                 below.setdefault(node, set()).add(number)
                 path.append(node)

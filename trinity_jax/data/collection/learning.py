@@ -19,6 +19,7 @@ from trinity_jax import watch
 from trinity_jax.algorithms.encoder import used
 from trinity_jax.algorithms.tagger import Forms, Tagger, Tokens
 from trinity_jax.data.collection.buckets import Bucket
+from trinity_jax.data.collection.strategies import by_index
 from trinity_jax.types import Params, PRNGKey
 
 
@@ -127,12 +128,8 @@ def train(
                 gradient_of(bucket, rows, count)
                 for bucket, rows, count in zip(buckets, order.rows, order.counts, strict=True)
             ]
-            bits = jax.random.key_data(jax.random.fold_in(key_drop, step))
-            branches = [
-                lambda bits, *rest, g=g: g(jax.random.wrap_key_data(bits), *rest) for g in gradients
-            ]
-            row, values, gradient = jax.lax.switch(
-                of_bucket[batch], branches, bits, params, of_slot[batch]
+            row, values, gradient = by_index(gradients)(
+                of_bucket[batch], jax.random.fold_in(key_drop, step), params, of_slot[batch]
             )
             now = epoch * number + step
             watch.tell(now, negative_log_likelihood=values[0])

@@ -129,8 +129,8 @@ def weigh(
     right = covered == yes[..., None]
     if errors is None:
         return jnp.where(right, 0.0, -jnp.inf)
-    if_true = jnp.where(yes, 1 - errors.no, errors.no)[..., None]
-    if_false = jnp.where(yes, errors.yes, 1 - errors.yes)[..., None]
+    if_true = jnp.where(yes, 1 - errors.false_negative, errors.false_negative)[..., None]
+    if_false = jnp.where(yes, errors.false_positive, 1 - errors.false_positive)[..., None]
     return jnp.log(jnp.where(covered, if_true, if_false))
 
 
@@ -204,7 +204,7 @@ def unroll(
         covered = covers[question]
         yes = jnp.take_along_axis(covered, truth[:, None], 1)[:, 0]
         if errors is not None:
-            rate = jnp.where(yes, errors.no, errors.yes)
+            rate = jnp.where(yes, errors.false_negative, errors.false_positive)
             yes ^= jax.random.uniform(key_answer, yes.shape) < rate
         told = jnp.where(going[:, None], weigh(covered, yes, errors), 0)
         news = jnp.where(going, question, -1), yes & going, value, belief.left

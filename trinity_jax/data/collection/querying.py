@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 from jaxtyping import Array, Int, ScalarLike
 
 from trinity_jax.data.collection.acquisition import ACQUISITIONS
-from trinity_jax.data.collection.selection import Pool, Selection, select
+from trinity_jax.data.collection.selection import Pool, Selection
 from trinity_jax.data.collection.selectors import SELECTORS
+from trinity_jax.data.collection.strategies import by_index
 from trinity_jax.types import PRNGKey
 
 
@@ -48,18 +48,17 @@ def ask(
       features: those of each kind that one of the strategies needs, `[sentence, feature]`.
       budget: words.
       rule: what the budget means for scores alone, a name in `selection.RULES`.
+
+    Raises:
+      KeyError: there are no features of a kind that one of the strategies needs (`kinds`).
     """
 
-    def choose(strategy, bits):
-        key = jax.random.wrap_key_data(bits)
-        if not strategy.selector:
-            return select(key, pool.scores, pool.length, pool.available, budget, rule)
-        selector = SELECTORS[strategy.selector]
-        points = features.get(selector.features, pool.features)
-        return selector.select(key, pool._replace(features=points), budget)
+    def way(strategy: Strategy):
+        selector = SELECTORS[strategy.selector or rule]
+        points = pool.features if selector.features == "none" else features[selector.features]
+        return lambda key: selector.select(key, pool._replace(features=points), budget)
 
-    ways = [lambda bits, s=STRATEGIES[name]: choose(s, bits) for name in names]
-    return jax.lax.switch(index, ways, jax.random.key_data(key))
+    return by_index([way(STRATEGIES[name]) for name in names])(index, key)
 
 
 def kinds(names: Sequence[str]) -> list[str]:

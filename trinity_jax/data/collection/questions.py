@@ -46,13 +46,13 @@ class Errors(NamedTuple):
     """How often an annotator is wrong.
 
     Attributes:
-      no: alpha, the probability of a no where the label is in q.
-      yes: beta, that of a yes where it is not.
+      false_negative: alpha, the probability of a no where the label is in q.
+      false_positive: beta, that of a yes where it is not.
       sure: nothing more is asked of an item once a label is believed to be so probable.
     """
 
-    no: Float[Array, ""] | float
-    yes: Float[Array, ""] | float
+    false_negative: Float[Array, ""] | float
+    false_positive: Float[Array, ""] | float
     sure: Float[Array, ""] | float = 0.95
 
 

@@ -21,6 +21,7 @@ from trinity_jax.data.collection import acquisition
 from trinity_jax.data.collection.buckets import Bucket
 from trinity_jax.data.collection.diversity import gradient_sketch
 from trinity_jax.data.collection.passes import monte_carlo
+from trinity_jax.data.collection.strategies import by_index
 from trinity_jax.types import Params, PRNGKey
 
 FORMS_AT_ONCE = 4096  # whose characters are in memory together
@@ -79,7 +80,7 @@ def read(
     needs = [acquisition.ACQUISITIONS[name].needs for name in names]
     of_form = _of_forms(tagger, params, forms, each)
     chunk = chunk if num_passes % chunk == 0 else 1
-    same = jax.random.key_data(key_passes)  # passes drop the same units in all batches
+    again = _repeated(key_passes)  # passes drop the same units in all batches
 
     def scores_of(wanted, key, belief):
         """By the one of these functions that has the index; a branch that is not taken is 0."""
@@ -98,15 +99,13 @@ def read(
             h = tagger.encode(params, of_form, tokens, key)
             return tagger.greedy(params, h, rows.length)
 
-        def by_passes(bits):
-            keys = jax.random.split(jax.random.wrap_key_data(same), num_passes)
+        def by_passes(key):
+            keys = jax.random.split(again(), num_passes)
             passes = monte_carlo(pass_, keys, mask, chunk)
-            belief = acquisition.Belief(mask, passes=passes)
-            return scores_of(True, jax.random.wrap_key_data(bits), belief)
+            return scores_of(True, key, acquisition.Belief(mask, passes=passes))
 
-        def by_decoding(bits):
-            belief = acquisition.Belief(mask, decoded=found)
-            return scores_of(False, jax.random.wrap_key_data(bits), belief)
+        def by_decoding(key):
+            return scores_of(False, key, acquisition.Belief(mask, decoded=found))
 
         ways = [
             way
@@ -115,7 +114,7 @@ def read(
         ]
         turn = jnp.array([int("passes" in need) for need in needs])[index]
         turn = turn if len(ways) == 2 else 0
-        scores = jax.lax.switch(turn, ways, jax.random.key_data(key))
+        scores = by_index(ways)(turn, key)
         counts = jax.vmap(
             lambda tags, true, length: jnp.stack(
                 spans.span_counts(tags[None], true[None], length[None], num_types)
@@ -123,9 +122,7 @@ def read(
         )(found.tags, rows.tag, rows.length)
         return scores, counts
 
-    scores, counts = zip(
-        *(_in_batches(bucket, batch_size, batch, each) for bucket in buckets), strict=True
-    )
+    scores, counts = zip(*_in_batches(buckets, batch_size, batch, each), strict=True)
     return Reading(_scatter(buckets, scores, size), _scatter(buckets, counts, size))
 
 
@@ -175,7 +172,7 @@ def features(
       batch_size: sentences read at once.
       each: see `read`.
     """
-    same = jax.random.key_data(key)  # signs of the sketch are those of all sentences
+    again = _repeated(key)  # signs of the sketch are those of all sentences
     if kind == "fixed":
         cases = jax.nn.one_hot(forms.case, 16)  # as many as there may be
         of_form = jnp.concatenate([params["words"][forms.word], cases], axis=1)
@@ -191,12 +188,15 @@ def features(
         if kind == "encoder":
             return _mean(h, rows.length)
         found = tagger.greedy(params, h, rows.length)
-        return gradient_sketch(
-            jax.random.wrap_key_data(same), found.token_log_probs, h, there, SKETCH
-        )
+        return gradient_sketch(again(), found.token_log_probs, h, there, SKETCH)
 
-    values = [_in_batches(bucket, batch_size, batch, each) for bucket in buckets]
-    return _scatter(buckets, values, size)
+    return _scatter(buckets, _in_batches(buckets, batch_size, batch, each), size)
+
+
+def _repeated(key: PRNGKey) -> Callable[[], PRNGKey]:
+    """Makes the same key for every batch, which JAX would take for one key used often."""
+    bits, impl = jax.random.key_data(key), jax.random.key_impl(key)
+    return lambda: jax.random.wrap_key_data(bits, impl=impl)
 
 
 def _mean(h, length):
@@ -210,13 +210,17 @@ def _of_forms(tagger, params, forms, each):
 
 
 def _in_batches(
-    bucket: Bucket, batch_size: int, function: Callable[[Array, Bucket], Any], each: Each
-) -> Any:
-    """`function(number of the batch, rows)` of all rows of a bucket, batch by batch."""
-    batched = jax.tree.map(lambda c: c.reshape(-1, batch_size, *c.shape[1:]), bucket)
-    numbers = jnp.arange(len(batched.length)) + 10**6 * bucket.form.shape[1]  # of no other bucket
-    results = each(lambda a: function(*a), (numbers, batched))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
+    buckets: Sequence[Bucket], batch_size: int, function: Callable[[Array, Bucket], Any], each: Each
+) -> list[Any]:
+    """`function(number of the batch, rows)` of all rows of each bucket, batch by batch."""
+    results = []
+    for bucket in buckets:
+        batched = jax.tree.map(lambda c: c.reshape(-1, batch_size, *c.shape[1:]), bucket)
+        first = 10**6 * bucket.form.shape[1] % 2**32  # of no other bucket
+        numbers = jnp.uint32(first) + jnp.arange(len(batched.length), dtype=jnp.uint32)
+        found = each(lambda a: function(*a), (numbers, batched))
+        results.append(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found))
+    return results
 
 
 def _scatter(buckets: Sequence[Bucket], values: Sequence[Array], size: int) -> Array:

@@ -4,7 +4,6 @@ All are `(key, pool, budget) -> Selection`; `functools.partial` changes a settin
 """
 
 import functools
-from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import jax
@@ -14,8 +13,7 @@ from trinity_jax.data.collection.cold_start import typiclust
 from trinity_jax.data.collection.diversity import badge, k_center
 from trinity_jax.data.collection.representativeness import facility_location, sieve_streaming
 from trinity_jax.data.collection.selection import Pool, Selection, power, select
-from trinity_jax.data.collection.strategies import by_index
-from trinity_jax.types import PRNGKey, lookup
+from trinity_jax.types import PRNGKey
 
 
 class Select(Protocol):
@@ -25,17 +23,15 @@ class Select(Protocol):
 
 
 class Selector(NamedTuple):
-    """How to choose, and what of the pool it reads besides lengths and masks.
+    """How to choose, and what points it reads.
 
     Attributes:
       select: `(key, pool, budget) -> Selection`.
-      scores: whether it reads scores.
       features: what features it is meant for, if any: the mean of the encoder's output over words
         of a sentence, `diversity.gradient_sketch`, or something known before any training.
     """
 
     select: Select
-    scores: bool = True
     features: Literal["none", "encoder", "gradient", "fixed"] = "none"
 
 
@@ -57,16 +53,7 @@ SELECTORS = {
     "power": Selector(drawn),
     "facility_location": Selector(facility_location, features="encoder"),
     "sieve_streaming": Selector(sieve_streaming, features="encoder"),
-    "k_center": Selector(k_center, scores=False, features="encoder"),
-    "badge": Selector(badge, scores=False, features="gradient"),
-    "typiclust": Selector(typiclust, scores=False, features="fixed"),
+    "k_center": Selector(k_center, features="encoder"),
+    "badge": Selector(badge, features="gradient"),
+    "typiclust": Selector(typiclust, features="fixed"),
 }
-
-
-def any_of(names: Sequence[str]) -> Callable[..., Selection]:
-    """`(index, key, pool, budget) -> Selection` by the selector of that index in `names`.
-
-    Raises:
-      InputError: no selector has the name; the nearest is named.
-    """
-    return by_index([lookup(SELECTORS, name, "selector").select for name in names])
