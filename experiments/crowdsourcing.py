@@ -1,7 +1,7 @@
 """Label once or label thrice? A fixed number of annotations, spread over few items or many.
 
     python -m experiments.crowdsourcing smoke           the same path, 2 seeds: 20 s on 2 cores
-    python -m experiments.crowdsourcing laptop          (or no word) digits, 10 seeds: 2 minutes
+    python -m experiments.crowdsourcing laptop          (or no word) digits, 10 seeds: a minute
     python -m experiments.crowdsourcing paper           CIFAR-10: GPUs, TPUs (2 cores: est. years)
     python -m experiments.crowdsourcing --data npz:DIR  your images, a small convolutional network
     python -m experiments.crowdsourcing --data csv:DIR  your annotators, accuracy of the labels only

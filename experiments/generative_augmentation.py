@@ -1,7 +1,7 @@
 """Do made images help to predict? Adversarial networks against one model that does both.
 
     python -m experiments.generative_augmentation smoke     digits, 3 arms: a minute on 2 cores
-    python -m experiments.generative_augmentation laptop    (or no word) 10 arms: 6 minutes at most
+    python -m experiments.generative_augmentation laptop    (or no word) 10 arms: 3 minutes
     python -m experiments.generative_augmentation paper     MNIST: GPUs, TPUs (2 cores: est. weeks)
     python -m experiments.generative_augmentation --data idx:DIR --layers mnist --labelled 100
 

@@ -1,7 +1,7 @@
 """Which sentences to annotate? Test F1 of a tagger against the words that were annotated for it.
 
     python -m experiments.ner_active_learning smoke     the same path, 2 rounds: 40 s on 2 cores
-    python -m experiments.ner_active_learning laptop    (or no word) made sentences: 5 minutes
+    python -m experiments.ner_active_learning laptop    (or no word) made sentences: 3 minutes
     python -m experiments.ner_active_learning paper     OntoNotes: GPUs, TPUs (2 cores: est. months)
     python -m experiments.ner_active_learning --data iob2:DIR    your corpus: train, dev, test.iob2
 

@@ -1,7 +1,7 @@
 """One network that predicts upwards and renders downwards: does rendering help with few labels?
 
     python -m experiments.neural_rendering smoke     digits, 3 arms: 40 s on 2 cores
-    python -m experiments.neural_rendering laptop    (or no word) 13 arms: 6 minutes at most there
+    python -m experiments.neural_rendering laptop    (or no word) 13 arms: 3 minutes there
     python -m experiments.neural_rendering exact     nothing is normalised: 6 minutes at most there
     paper, paper_mnist, paper_svhn, paper_cifar100   GPUs, TPUs (2 cores: est. weeks to years)
     python -m experiments.neural_rendering --data idx:DIR --layers mnist --labelled 100 --steps 3000

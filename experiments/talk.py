@@ -1,6 +1,6 @@
 """Every experiment of the talk, one after the other, and one report of them all.
 
-    python -m experiments.talk          laptop: up to six minutes each, half an hour on two cores
+    python -m experiments.talk          laptop: up to three minutes each, ten on two cores
     python -m experiments.talk smoke    only shows that the path works, in five minutes
     python -m experiments.talk paper    the papers' scale: accelerators, days, and the papers' data
     python -m experiments.talk --experiments crowdsourcing --data crowdsourcing=npz:DIR
