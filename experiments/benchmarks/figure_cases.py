@@ -34,7 +34,7 @@ from trinity_jax.types import choose, lookup
 # Enough steps that training takes most of the time, and few enough that ten minutes are for all.
 FIGURES = {
     "crowdsourcing": crowdsourcing.Config(
-        seeds=2,
+        seeds=10,
         workers=("hammer_spammer",),
         qualities=(0.6,),
         redundancies=(1, 3),
@@ -53,13 +53,13 @@ FIGURES = {
         num_widths=2,
     ),
     "partial_feedback": partial_feedback.Config(
-        seeds=2, methods=("uniform", "alpf_erc"), rounds=3, round_share=0.1, epochs=40
+        seeds=10, methods=("uniform", "alpf_erc"), rounds=3, round_share=0.1, epochs=40
     ),
     "neural_rendering": neural_rendering.Config(
-        seeds=2, arms=("supervised", "joint", "full"), labelled=(50,), steps=60, rounds=1
+        seeds=2, arms=("supervised", "joint", "full"), labelled=(50,), steps=150, rounds=1
     ),
     "generative_augmentation": generative_augmentation.Config(
-        seeds=2, arms=("supervised", "gan", "joint"), steps=60, rounds=1
+        seeds=2, arms=("supervised", "gan", "joint"), steps=300, rounds=1
     ),
 }
 
