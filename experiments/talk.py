@@ -1,7 +1,7 @@
 """Every experiment of the talk, one after the other, and one report of them all.
 
     python -m experiments.talk          laptop: up to three minutes each, ten on two cores
-    python -m experiments.talk smoke    only shows that the path works, in five minutes
+    python -m experiments.talk smoke    only shows that the path works, in three minutes
     python -m experiments.talk paper    the papers' scale: accelerators, days, and the papers' data
     python -m experiments.talk --experiments crowdsourcing --data crowdsourcing=npz:DIR
     python -m experiments.talk --also ner_active_learning=grammar:zh crowdsourcing=labelme:DIR

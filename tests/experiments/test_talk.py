@@ -256,7 +256,7 @@ def test_help_says_what_each_preset_costs(told, capsys):
         program.parse(talk.PRESETS, ["--help"], "python -m experiments.talk", str(talk.__doc__))
     assert stop.value.code == 0
     words = capsys.readouterr().out
-    for part in ("laptop: up to three minutes each", "in five minutes", "OntoNotes 5"):
+    for part in ("laptop: up to three minutes each", "in three minutes", "OntoNotes 5"):
         assert part in words
 
 
