@@ -19,7 +19,7 @@ CACHE = pathlib.Path(
     os.environ.get("JAX_COMPILATION_CACHE_DIR", pathlib.Path.home() / ".cache/trinity_jax/tests")
 )
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 
 def pytest_sessionstart():
