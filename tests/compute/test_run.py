@@ -191,6 +191,25 @@ def test_where_no_checkpoint_can_be_used_nothing_is_lost(copy, finished):
     assert go(copy, restart=True)[0] == 0
 
 
+def test_checkpoints_of_nobody_knows_what_are_refused(copy):
+    """And --restart, as the sentence says, is what helps."""
+    for path in copy.iterdir():
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(InputError, match=r"config.json: expected what.*--restart"):
+        go(copy)
+    assert go(copy, restart=True)[0] == 0
+
+
+def test_restart_deletes_nothing_where_no_run_was(tmp_path):
+    mine = tmp_path / "checkpoints/model.bin"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    (tmp_path / "labels.csv").write_text("mine")
+    assert go(tmp_path, restart=True)[0] == 0
+    assert (tmp_path / "labels.csv").read_text() == mine.read_text() == "mine"
+
+
 def test_another_configuration_is_refused_by_what_differs(copy):
     before = text(copy)
     with pytest.raises(InputError, match="another configuration") as refused:

@@ -72,6 +72,7 @@ OURS = (
 )
 TIMED = {"phase": str, "seconds": (int, float)}
 LOGS = ("records.jsonl", "timings.jsonl", "once.jsonl", "answers.jsonl")  # a line is kept or not
+KEPT = ("config.json", *LOGS)  # one of these is in the directory of every run
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -154,15 +155,15 @@ class Run:
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
-        is_run = any((self.directory / name).exists() for name in ("config.json", *LOGS))
-        if restart and is_run:
+        steps = lambda: [p for p in self.directory.glob("checkpoints/*") if p.name.isdecimal()]
+        if restart and (steps() or any((self.directory / n).exists() for n in KEPT)):
             for name in OURS:
                 path = self.directory / name
                 is_folder = path.is_dir() and not path.is_symlink()
                 shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
         asked = {"experiment": self.name, "config": self.config}
         path = self.directory / "config.json"
-        begun = [*self.directory.glob("records.jsonl"), *self.directory.glob("checkpoints/*")]
+        begun = [*self.directory.glob("records.jsonl"), *steps()]
         if begun and not path.exists():
             raise InputError(f"{path}: expected what the run was asked; begin anew with --restart")
         if begun:  # a run that got nowhere may be put right

@@ -217,6 +217,7 @@ def _check_features(path: pathlib.Path, described: Any) -> None:
 
 
 def json_object(path: pathlib.Path) -> dict[str, Any]:
+    """The object in a JSON file; raises `InputError` where there is none."""
     with _files.opened(path, ValueError, RecursionError) as file:
         found = json.load(file)
     if not isinstance(found, dict):
