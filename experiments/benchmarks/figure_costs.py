@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 ALL, ONE, CORE, PROCESS = "one program", "one by one", "one a core", "a process each"
+TURN = "one program, in turn"
 COLUMNS = "program there", "with compiling", "from the start"
 
 
@@ -26,11 +27,16 @@ class Measured(NamedTuple):
 
 
 def costs(measured: Measured, cores: int) -> dict[str, tuple[float, float, float]]:
-    """Seconds of a figure by arm: with its program there, with compiling, and from the start."""
+    """Seconds of a figure by arm: with its program there, with compiling, and from the start.
+
+    With one core, or an accelerator, there is nothing to share replicas among.
+    """
     found, start = {}, measured.start
     for arm, (first, *later) in measured.seconds.items():
         there = float(np.median(later))
         found[arm] = (there, there, np.nan) if first is None else (there, first, start + first)
+    if cores == 1:
+        return found
     there, first, _ = found[ONE]
     compiling, share = max(first - there, 0), there / cores
     found[CORE] = share, compiling + share, start + compiling + share
@@ -57,6 +63,7 @@ def claims(measured: Measured, cores: int) -> list[str]:
     """What one program is said to be: never slower than one by one, and faster than PyTorch."""
     found, times, told = costs(measured, cores), measured.seconds, []
     pairs = [(ONE, 0), (ONE, 1), (PROCESS, 2)]
+    pairs = [(arm, column) for arm, column in [(TURN, 0), (TURN, 1), *pairs] if arm in found]
     for column in (0, 1):
         peers = {arm: cost[column] for arm, cost in found.items() if "torch" in arm}
         pairs += [(min(peers, key=peers.__getitem__), column)] if peers else []

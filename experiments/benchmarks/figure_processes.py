@@ -32,10 +32,16 @@ def one_by_one(name: str, config: Any, wanted: bool = False):
 peers: dict = {}  # what runs each replica in PyTorch, by way
 
 
-def load_torch(name: str, config: Any, kept: list) -> list[str]:
+def load_torch(name: str, config: Any, kept: list, platform: str) -> list[str]:
     """Prepares all replicas: the ways that there are."""
+    import torch
+
     from experiments.benchmarks import torch_figures
 
+    jax.config.update("jax_platforms", "cpu")  # what prepares them; the device is for PyTorch
+    if platform == "gpu":  # a default device would cost a call of Python with every operation
+        torch.set_default_tensor_type(torch.cuda.FloatTensor)
+        torch.backends.cuda.matmul.allow_tf32 = True  # as XLA does, and PyTorch's convolutions
     case = figure_cases.case(name, config)
     for way, prepare in torch_figures.PEERS[name].items():
         peers[way] = [prepare(config, case, *row) for row in enumerate(kept)]

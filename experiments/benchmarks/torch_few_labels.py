@@ -59,8 +59,8 @@ def sampler(config, images, among=0):
     or all. The first `config.labelled[0]` are labelled.
     """
     prepare, count = preparer(images), config.labelled[0]
-    pixels = torch.from_numpy(images.train_images)
-    truth = torch.from_numpy(images.train_labels).long()
+    pixels = torch.as_tensor(images.train_images)
+    truth = torch.as_tensor(images.train_labels).long()
 
     def draw():
         known = torch.randperm(count)[: config.batch_labelled]
@@ -72,7 +72,7 @@ def sampler(config, images, among=0):
 
 def preparer(images):
     """What makes the network's input of bytes."""
-    pixels = torch.from_numpy(images.train_images).float()
+    pixels = torch.as_tensor(images.train_images).float()
     mean, std = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2)) + 1e-6
     return lambda pixels: rendering.image((pixels.float() - mean) / std)
 
@@ -85,7 +85,7 @@ def error(params, running, model, images):
         scale, shift = params.up[level]
         return F.batch_norm(a, *running.up[level], scale, shift + bias, eps=normalisation.EPSILON)
 
-    x = preparer(images)(torch.from_numpy(images.test_images))
+    x = preparer(images)(torch.as_tensor(images.test_images))
     h, _ = rendering.look(params, model, x, norm)
     guess = (h.mean((2, 3)) @ params.weights.templates + params.bias).argmax(1)
-    return (guess != torch.from_numpy(images.test_labels)).float().mean().item()
+    return (guess != torch.as_tensor(images.test_labels)).float().mean().item()

@@ -45,7 +45,7 @@ def tagger(config, case, number, kept, way):
     schedule = lambda done: config.learning_rate * min(10 * done, (1 - done) / 0.9)
     make = torch_tagger.WAYS[way]
     rounds = kept[:1] if case.rows[number]["strategy"] == ALL else kept
-    those = lambda of, index: torch.from_numpy(index[np.append(of, False)[index]])
+    those = lambda of, index: torch.as_tensor(index[np.append(of, False)[index]])
     groups = [[those(of, bucket.index) for bucket in encoded.buckets] for of in rounds]
     test, (_, tags, length, _) = part == 2, alone.buckets[0]
 

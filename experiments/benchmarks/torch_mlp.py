@@ -44,8 +44,8 @@ def fit(net, optimiser, loss, config, epochs, x, target, weight=None, clip=0.0):
 
 def flat(images):
     """Images in [0, 1] to learn from and to test on, and the classes of the latter."""
-    train, test = (torch.from_numpy(x).flatten(1).float() / 255 for x in (images[1], images[3]))
-    return train, test, torch.from_numpy(images.test_labels)
+    train, test = (torch.as_tensor(x).flatten(1).float() / 255 for x in (images[1], images[3]))
+    return train, test, torch.as_tensor(images.test_labels)
 
 
 @torch.inference_mode()
@@ -71,11 +71,11 @@ def bought(seed, count):
 def crowdsourcing(config, case, number, kept):
     """Trains on targets; MBEM reads all images with its network, and trains again on new ones."""
     row, (x, test, label) = case.rows[number], flat(case.found)
-    x = x[torch.from_numpy(bought(row["seed"], len(x)))]
+    x = x[torch.as_tensor(bought(row["seed"], len(x)))]
     count = (config.budget or len(x)) // row["redundancy"]
     epochs = config.epochs * (row["redundancy"] if MATCHES[row["budget_match"]] else 1)
     times = 1 + config.updates * (row["method"] == "mbem")
-    probs, weights = (torch.from_numpy(np.array(leaf))[:: config.rounds] for leaf in kept)
+    probs, weights = (torch.as_tensor(np.array(leaf))[:: config.rounds] for leaf in kept)
 
     def run():
         net = None
@@ -97,8 +97,8 @@ def partial_feedback(config, case, number, kept):
     del number
     x, test, label = flat(case.found)
     labels, (known, touched) = len(case.found.labels), kept
-    target = torch.from_numpy(np.array(unpack(known, labels))).float()
-    seen = [torch.from_numpy(np.flatnonzero(of)) for of in touched]
+    target = torch.as_tensor(np.array(unpack(known, labels))).float()
+    seen = [torch.as_tensor(np.flatnonzero(of)) for of in touched]
 
     def run():
         net = None

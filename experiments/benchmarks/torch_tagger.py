@@ -100,7 +100,7 @@ def tuned(params, encoded, sizes, rate, batch, groups=None, b2=0.999):
                 decoded[len(found) - 1, some] = before
             best = torch.stack(found).log_softmax(-1).amax(-1)
             scores[some] = -(best * there).sum(0) / length[some]
-        return scores.numpy(), decoded.T.numpy()
+        return scores.cpu().numpy(), decoded.T.cpu().numpy()
 
     return {"score": score, "train": train}
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 def arrays(encoded):
     """Characters, words and cases of forms; forms and tags [token, sentence]; lengths."""
-    made = tuple(torch.from_numpy(leaf).long() for leaf in encoded.forms)
-    return *made, *(torch.from_numpy(leaf.T).long() for leaf in encoded.buckets[0][:3])
+    made = tuple(torch.as_tensor(leaf).long() for leaf in encoded.forms)
+    return *made, *(torch.as_tensor(leaf.T).long() for leaf in encoded.buckets[0][:3])
 
 
 def batches(length, batch, groups=None):
@@ -108,6 +108,6 @@ def usual(params, encoded, sizes, rate, batch, groups=None, b2=0.999):
             scores[some] = -(best * (form > 0)).sum(1) / length[some]
             decoded[: form.shape[1], some] = tag.T
         model.train()
-        return scores.numpy(), decoded.T.numpy()
+        return scores.cpu().numpy(), decoded.T.cpu().numpy()
 
     return {"score": score, "train": train, "model": model}

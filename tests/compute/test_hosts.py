@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from trinity_jax import watch
 from trinity_jax.compute import hosts, program, replicas
 from trinity_jax.compute.sweep import Sweep
 from trinity_jax.types import Failure, InputError
@@ -37,13 +38,16 @@ def init(data, replica):
     return {"total": jnp.zeros(len(data)) + replica["seed"]}
 
 
-def advance(each):
+def advance(each, bad=-1):
     """A round: every item is looked at, by the devices together, and noise is added."""
 
     def one_round(t, data, state, replica):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), replica["seed"]), t)
+        is_bad = (t == bad) & (replica["seed"] == 1)
+        watch.tell(t + 6, noise=jnp.log(jnp.where(is_bad, -1.0, 1.0)))
         seen = each(lambda x: jnp.sin(x), data + state["total"], batch_size=3)
         total = state["total"] + seen + jax.random.normal(key, seen.shape)
+        total += jnp.log(jnp.where(is_bad, -1.0, 1.0))
         return {"total": total}, {"mean": total.mean()}
 
     return one_round
@@ -51,14 +55,12 @@ def advance(each):
 
 def experiment(config, run):
     rows, replica = replicas.grid(seed=range(config.seeds))
-    sweep = Sweep(run, config.rounds, init, advance(run.each), ITEMS, replica)
+    sweep = Sweep(run, config.rounds, init, advance(run.each, config.bad), ITEMS, replica)
     for t, metrics in sweep:
         time.sleep(config.wait)
         number = jax.process_index()  # of which only the first's is kept
         measured = run.once(f"round {t}", lambda t=t, number=number: 10 * t + number)
         assert measured == 10 * t
-        if t == config.bad:
-            metrics["mean"] = np.where(np.arange(config.seeds) == 1, np.nan, metrics["mean"])
         run.commit(t, sweep.state, run.measurements(rows, metrics))
     run.finish({"rounds": config.rounds, "records": len(run.records())})
 
@@ -162,7 +164,8 @@ def test_one_process_takes_up_what_two_began(together, alone, tmp_path):
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["--bad", "1"], 1, "mean became nan"),
+        (["--bad", "1"], 1, "(round 1, seed 1): noise was nan in step 7 of the round; the check"),
+        (["--bad", "1", "--mesh", "replica=2,data=2"], 1, "noise was nan in step 7 of the round"),
         (["--mesh", "replica=3"], 2, "--mesh is 'replica=3'"),
     ],
 )
@@ -170,6 +173,14 @@ def test_what_is_wrong_ends_both(words, status, sentence, tmp_path):
     said = ends(start([*words, "--out", str(tmp_path / "run")], 2))
     assert [found for found, *_ in said] == [status, status], said
     assert all(err.count("\n") == 1 and sentence in err for *_, err in said)
+
+
+def test_in_two_processes_too_it_is_shown_where_a_number_went_bad(tmp_path):
+    said = ends(start(["--bad", "1", "--debug-nans", "--out", str(tmp_path)], 2))
+    assert [status for status, *_ in said] == [1, 1], said
+    for *_, err in said:
+        assert "FloatingPointError" in err
+        assert "watch.tell(t + 6, noise=jnp.log(" in err
 
 
 def test_a_directory_in_use_ends_both(tmp_path):

@@ -20,7 +20,7 @@ class Sweep:
 
     Attributes:
       state: of all replicas, placed.
-      data: what all of them read, placed.
+      data: what all of them read in the round that is at work, placed.
       replica: what makes them differ, placed; it may change between rounds.
       mesh: where they are.
     """
@@ -41,11 +41,14 @@ class Sweep:
           total: number of rounds.
           init: `(data, replica) -> state`, of one replica; pure, as is `advance`.
           advance: `(t, data, state, replica) -> (state, metrics)`: a round of one replica.
-          data: what all replicas read.
+          data: what all replicas read; or a function `t -> data`, of one form, asked for round 0
+            and before each other: chunks of what does not fit.
           replica: arrays [replica]; see `replicas.grid`.
         """
         self._run, self._total, self.mesh = run, total, run.mesh
-        self.data = replicas.share(data, run.mesh)
+        self._data_of = data if callable(data) else None
+        self._round, first = 0, data(0) if callable(data) else data  # whose data are at hand
+        self.data = replicas.share(first, run.mesh)
         self.replica = replicas.spread(dict(replica), run.mesh)
         self._init, self._advance = run.over_replicas(init, shared=1), advance
         self._start, state = run.resume(self._init, self.data, self.replica)
@@ -63,6 +66,8 @@ class Sweep:
 
     def advance(self, t: int, state: Any, replica: Mapping[str, Any]) -> tuple[Any, Any]:
         """A round of all replicas: their new state, and metrics; the old state is used up."""
+        if self._data_of and t != self._round:
+            self._round, self.data = int(t), replicas.share(self._data_of(int(t)), self.mesh)
         with jax.debug_nans(False):  # a compiled program could not say where
             found = self._program(np.int32(t), self.data, state, replica)
         asked = jax.config.jax_debug_nans  # pyright: ignore[reportAttributeAccessIssue]
@@ -78,42 +83,44 @@ class Sweep:
 
     def _cause(self, t: int) -> str:
         """The first step of round `t` in which a loss was bad, in words; empty where none was."""
-        if jax.process_count() > 1:  # each has a part of the replicas
-            return ""
         self._run.say(f"looking for the step of round {t} in which numbers went bad")
         found = self._first_bad(t)
         return f": {watch.first(found[0])} of the round" if found else ""
 
     def _first_bad(self, t: int) -> tuple[list[watch.Bad], Any] | None:
-        """Does round `t` again, replica by replica, up to one with a bad loss; and that replica."""
+        """Does round `t` again, replica by replica, up to one with a bad loss; and that replica.
+
+        Every device does each of them, so that all processes find the same.
+        """
         anew = lambda *given: self._advance(*given)  # as another function it is traced again
         program = jax.jit(self._run.over_replicas(anew, shared=2))
         with watch.watching() as noted, jax.debug_nans(False):
             for row in self._rows():
                 jax.block_until_ready(program(np.int32(t), self.data, *row))
                 jax.effects_barrier()
-                if noted:
+                if hosts.any_of(bool(noted)):
                     return noted, row
         return None
 
     def _rows(self) -> Iterator[Any]:
         """State, before the round that is not committed, and what differs, of each replica [1]."""
         _, state = self._run.restore(self._init, self.data, self.replica)
-        every = jax.device_get((state, dict(self.replica)))
+        every = jax.device_get(hosts.fetch((state, dict(self.replica))))
         for i in range(len(jax.tree.leaves(every)[0])):
             yield jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], every)
 
     def _go_through(self, t: int) -> None:
         """Does round `t` again, operation by operation: raises where the first NaN is made."""
-        if self.mesh.shape["data"] > 1 or jax.process_count() > 1:
-            self._run.say("one process without --mesh would show which operation it was")
+        if self.mesh.shape["data"] > 1:
+            self._run.say("a mesh with data=1 would show which operation it was")
             return
         self._run.say(f"going through round {t} operation by operation")
         found = self._first_bad(t)
+        data = jax.tree.map(lambda leaf: leaf.addressable_data(0), self.data)
         with jax.disable_jit():
             for row in [found[1]] if found else self._rows():
                 alone = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), row)
-                self._advance(jnp.int32(t), self.data, *alone)
+                self._advance(jnp.int32(t), data, *alone)
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """The number of each round that is left and its metrics, NumPy arrays [replica, ...]."""
