@@ -41,6 +41,7 @@ def check(config) -> None:
     weights = dict.fromkeys(("reconstruction", "moments", "paths", "negative"), (0, 1e9))
     weights |= {"entropy": (-1e9, 1e9), "weight_decay": (0, 1e9), "clip": (0, 1e9)}
     rates = {
+        "chunk": (0, 10**9),
         "learning_rate": (1e-9, 1e9),
         "descent_rate": (1e-4, 1e9),
         "dropout": (0, 0.9),
@@ -71,6 +72,22 @@ def draw_order(seed, truth, labels: int) -> jax.Array:
     return draws.balanced(jax.random.fold_in(jax.random.key(1), seed), truth, labels)
 
 
+def labelled(config, truth, labels: int) -> np.ndarray:
+    """The images [seed, most] of which each seed's first n are the n labelled ones."""
+    order = jax.jit(draw_order, static_argnums=2)
+    most = max(config.labelled)
+    return np.stack([order(seed, truth, labels)[:most] for seed in range(config.seeds)])
+
+
+def arrays(config, images: sources.Images) -> tuple[np.ndarray, ...]:
+    """What training reads: labelled images of each seed, [seed, most, height, width, channel], and
+    their labels; the pool, images without labels; and the test part, images and labels.
+    """
+    known = labelled(config, images.train_labels, len(images.labels))
+    pool, truth, *tests = images[1:5]
+    return pool[known], truth[known], pool, *tests
+
+
 def pick(arms: list, number):
     """The arm of this number; what is the same for all stays a number, known when compiling."""
     value = lambda *v: float(v[0]) if len(set(v)) == 1 else jnp.array(v, jnp.float32)[number]
@@ -83,15 +100,20 @@ def read(config, run) -> sources.Images:
         images = sources.images(config.data, prefix=config.prefix, target=config.target)
         if config.evaluate == "validation":
             images = _apart(images)
-    counts = np.bincount(images.train_labels, minlength=len(images.labels))
-    for number in config.labelled:
-        each, rest = divmod(number, len(images.labels))
-        if rest or not 0 < each <= counts.min():
-            expected = f"a multiple of {len(images.labels)} classes, up to {counts.min()} of each"
-            raise InputError(f"--labelled is {number}; expected {expected}")
+    check_labelled(config, images.train_labels, len(images.labels))
     sizes = f"{len(images.train_labels)} images to learn from, {len(images.test_labels)} to test on"
     run.say(f"{sizes} ({config.evaluate})")
     return images
+
+
+def check_labelled(config, truth: np.ndarray, labels: int) -> None:
+    """Raises InputError where as many of each class cannot be labelled."""
+    least = np.bincount(truth, minlength=labels).min()
+    for number in config.labelled:
+        each, rest = divmod(number, labels)
+        if rest or not 0 < each <= least:
+            expected = f"a multiple of {labels} classes, up to {least} of each"
+            raise InputError(f"--labelled is {number}; expected {expected}")
 
 
 def _apart(images: sources.Images) -> sources.Images:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments import few_labels, rendering_exact, rendering_report, step_times
+from experiments import few_labels, few_streamed, rendering_exact, rendering_report, step_times
 from trinity_jax import watch
 from trinity_jax.compute import hosts, program
 from trinity_jax.compute.run import Run
@@ -55,6 +55,7 @@ class Config:
     data: str = "digits"  # digits, npz:DIR, idx:DIR or tfds:NAME
     prefix: str = ""  # which files, where an npz folder holds several data sets
     target: str = "fine"  # which labels, where there are several: fine or coarse
+    chunk: int = 0  # training images held at a time, of a large tfds:NAME; 0: all, or what fits
     labelled: tuple[int, ...] = (50, 20, 100)  # images with labels; ablations only at the first
     evaluate: str = "test"  # or validation: a fifth of the training images, to choose settings
     layers: str = "small"  # small, medium (a sixth of mnist's work), mnist or allconv13
@@ -125,7 +126,7 @@ class State(NamedTuple):
 def make_round(config: Config, images: sources.Images, each=jax.lax.map):
     """Pure `init(data, replica) -> state`; `train((i, j), data, state, replica) -> (state, terms)`
     from the i-th step to the j-th, with the terms of the last loss; and `advance(t, ...)`, a round.
-    `each` maps passes over images.
+    Data are `few_labels.arrays`. `each` maps passes over images.
     """
     model = few_labels.model(config, images)
     prepare, step_by = few_labels.preparer(config.inputs, images), few_labels.optimiser(config)
@@ -143,20 +144,20 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
         return State(params, running, step_by.init(params))
 
     def train(part, data, state, replica):
-        (pixels, truth, *_), key_train = data, keys(replica)[1]
-        order = few_labels.draw_order(replica["seed"], truth, model.labels)
+        (known, named, pool, *_), key_train = data, keys(replica)[1]
         objective = few_labels.pick(arms, replica["arm"])
 
         def one_step(step, carry):
             params, running, optimiser, _ = carry
             bits = jax.random.split(jax.random.fold_in(key_train, step), 5)
             key_known, key_any, *key_augment, key_loss = bits
-            known = order[draws.batch(key_known, replica["labelled"], most, config.batch_labelled)]
-            others = jax.random.randint(key_any, (config.batch_unlabelled,), 0, len(truth))
-            seen = [pixels[known], pixels[others]]
+            batch = draws.batch(key_known, replica["labelled"], most, config.batch_labelled)
+            mine = replica["seed"], batch
+            others = jax.random.randint(key_any, (config.batch_unlabelled,), 0, len(pool))
+            seen = [known[mine], pool[others]]
             if augment is not None:
                 seen = [augment(key, x) for key, x in zip(key_augment, seen, strict=True)]
-            labels = jax.nn.one_hot(truth[known], model.labels)
+            labels = jax.nn.one_hot(named[mine], model.labels)
             halves = (prepare(seen[0]), labels), prepare(seen[1])
             rise = jnp.minimum(step / jnp.maximum(config.ramp * replica["steps"], 1e-9), 1)
             now = objective._replace(entropy=rise * objective.entropy)
@@ -173,7 +174,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
     def advance(t, data, state, replica):
         part = step_times.part(t, config.rounds, replica)
         state, terms = train(part, data, state, replica)
-        given = model, prepare, each, state, few_labels.pick(arms, replica["arm"]), *data[2:]
+        given = model, prepare, each, state, few_labels.pick(arms, replica["arm"]), *data[3:]
         measure = lambda: rendering_report.measure(*given)
         return state, terms | step_times.unless_timed(replica, measure)
 
@@ -182,15 +183,15 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
 
 def experiment(config: Config, run: Run) -> None:
     """Reads images, trains all replicas part by part, and reports."""
-    images = few_labels.read(config, run)
+    images, data = few_streamed.read(config, run)
     init, _, advance = make_round(config, images, run.each)
     rows, replica = few_labels.grid(config, CURVE)
     replica |= step_times.columns(len(rows), config.steps)
-    sweep = Sweep(run, config.rounds, init, advance, images[1:5], replica)
+    sweep = Sweep(run, config.rounds, init, advance, data, replica)
     seconds = run.once("seconds_per_step", lambda: step_times.of_arms(sweep, rows), "timing arms")
     for t, metrics in sweep:
         run.commit(t, sweep.state, run.measurements(rows, metrics))
-    look = lambda: rendering_exact.look(config, make_round, images, images[1:5])
+    look = lambda: rendering_exact.look(config, make_round, images, data)
     exact = run.once("exact", look, "training a model in mode exact, to look at its identities")
     rendering_report.report(config, images, rows, hosts.fetch(sweep.state), seconds, exact, run)
 

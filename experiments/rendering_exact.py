@@ -16,7 +16,11 @@ COUNT = 256  # images of each kind
 
 
 def trained(config, make_round, images, data):
-    """The joint model of the first draw of labels, in mode exact; with what it was made by."""
+    """The joint model of the first draw of labels, in mode exact; with what it was made by.
+
+    Of data that are a function of the round, those of round 0 are learnt from.
+    """
+    data = data(0) if callable(data) else data
     config = dataclasses.replace(
         config,
         mode="exact",

@@ -156,7 +156,8 @@ def _neural_rendering(config) -> Case:
     replica |= step_times.columns(len(rows), config.steps)
     init, _, advance = neural_rendering.make_round(config, images)
     whole = _over_rounds(config.rounds, init, advance)
-    return Case(rows, replica, images[1:5], whole, lambda metrics: metrics["error"], images)
+    data = few_labels.arrays(config, images)
+    return Case(rows, replica, data, whole, lambda metrics: metrics["error"], images)
 
 
 def _generative_augmentation(config) -> Case:

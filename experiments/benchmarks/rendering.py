@@ -106,7 +106,8 @@ def compiled(config, network, count):
     settings, images, *_ = problem(config, network)
     init, train, _ = neural_rendering.make_round(settings, images)
     devices = jax.sharding.Mesh(np.reshape(jax.devices()[:count], (-1, 1)), ("replica", "data"))
-    data = replicas.share((images.train_images, images.train_labels), devices)
+    seeds = dataclasses.replace(settings, seeds=count)
+    data = replicas.share(few_labels.arrays(seeds, images), devices)
     over = lambda f, shared: jax.jit(replicas.over_replicas(f, devices, shared=shared))
     return devices, over(init, 1), over(train, 2), (np.int32(0), np.int32(settings.steps)), data
 
@@ -116,8 +117,7 @@ def jax_run(config, network, arm, count):
     devices, init, train, *common = compiled(config, network, count)
     replica = {"seed": range(count), "arm": config.arms.index(arm), "labelled": LABELLED}
     replica["steps"] = NETWORKS[network][-1] * config.steps
-    wide = {name: np.full(count, value, np.int32) for name, value in replica.items()}
-    wide = replicas.spread(wide, devices)
+    wide = replicas.spread({k: np.full(count, v, np.int32) for k, v in replica.items()}, devices)
     state = init(common[-1], wide)
     return lambda: jax.block_until_ready(train(*common, state, wide))
 

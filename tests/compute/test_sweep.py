@@ -44,12 +44,19 @@ def advance(t, data, state, replica):
     return state | {"w": w, "scores": scores}, {"loss": loss, "score": scores}
 
 
-def go(out, site="nothing", bad=0.0, total=ROUNDS, **how):
+def made(t):
+    """Data of a round."""
+    rng = np.random.default_rng(t)
+    return rng.normal(size=(8, FEATURES)).astype(np.float32), np.ones(8, np.float32)
+
+
+FIRST = made(0)
+
+
+def go(out, site="nothing", bad=0.0, total=ROUNDS, data=FIRST, **how):
     rows, replica = replicas.grid(seed=range(3), site=SITES)
     there = np.array([row["site"] == site for row in rows])
     replica["bad"] = np.where(there, bad, 0).astype(np.float32)
-    rng = np.random.default_rng(0)
-    data = rng.normal(size=(8, FEATURES)).astype(np.float32), np.ones(8, np.float32)
     with Run(out, "tiny", "laptop", Config(), **how) as run:
         sweep = Sweep(run, total, init, advance, data, replica)
         for t, metrics in sweep:
@@ -68,6 +75,26 @@ def test_it_goes_on_on_other_devices(tmp_path, sizes):
     expected = go(tmp_path / "whole")
     go(tmp_path / "parts", total=2)
     found = go(tmp_path / "parts", mesh=mesh.make(*sizes))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+def test_data_may_be_those_of_the_round(tmp_path):
+    """And those of round 0, whose form is that of all, are at hand wherever it goes on."""
+    asked = []
+
+    def data(t):
+        asked.append(t)
+        return made(t)
+
+    go(tmp_path / "one")
+    go(tmp_path / "same", data=lambda t: FIRST)
+    assert records(tmp_path / "same") == records(tmp_path / "one")
+    expected = go(tmp_path / "whole", data=data)
+    assert records(tmp_path / "whole") != records(tmp_path / "one")
+    go(tmp_path / "parts", total=2, data=data)
+    found = go(tmp_path / "parts", data=data)
+    assert asked == [0, 1, 2, 3, 0, 1, 0, 2, 3]
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
 
@@ -114,10 +141,12 @@ def descend(t, data, state, replica):
     return {"w": w}, {"loss": loss}
 
 
-def overflow(out, **how):
+EYE = np.eye(8, FEATURES, dtype=np.float32), np.ones(8, np.float32)
+
+
+def overflow(out, data=EYE, wild=True, **how):
     rows, replica = replicas.grid(seed=range(3))
-    replica["wild"] = np.array([False, True, True])
-    data = np.eye(8, FEATURES, dtype=np.float32), np.ones(8, np.float32)
+    replica["wild"] = np.array([False, wild, wild])
     with Run(out, "tiny", "laptop", Config(), **how) as run:
         begin = lambda data, replica: {"w": jnp.zeros(FEATURES)}
         sweep = Sweep(run, 3, begin, descend, data, replica)
@@ -131,6 +160,13 @@ def test_the_step_and_the_loss_are_named(tmp_path, sizes):
     with pytest.raises(Failure) as failed:
         overflow(tmp_path, mesh=mesh.make(*sizes))
     assert "round 1, seed 1): squares was inf in step 2 of the round; the che" in str(failed.value)
+
+
+def test_the_step_is_looked_for_in_the_data_of_the_round(tmp_path):
+    data = lambda t: (EYE[0] * np.float32(1e30 if t == 1 else 1), EYE[1])
+    with pytest.raises(Failure) as failed:
+        overflow(tmp_path, data, wild=False)
+    assert "round 1, seed 0): squares was inf in step 0 of the round; the che" in str(failed.value)
 
 
 def test_nans_are_shown_where_they_are_made(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from catalogue import png
 
 from trinity_jax.algorithms import networks, training
-from trinity_jax.data import _tfds_builders, preparing, sources, streaming
+from trinity_jax.data import _tfds, _tfds_builders, preparing, sources, streaming
 from trinity_jax.types import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets", reason="needs tensorflow-datasets installed")
@@ -78,6 +78,46 @@ def test_batches_are_a_function_of_seed_and_step(stream):
     assert (items(draw(5, seed=4)) != items(draw(5, seed=3))).any()
     some = items(draw(30, seed=3, items=np.array([5, 8, 13])))
     assert np.bincount(some).tolist() == [40 if k in (5, 8, 13) else 0 for k in range(14)]
+
+
+@pytest.mark.parametrize(("size", "piece"), [(6, 256), (6, 2), (7, 3), (30, 256)])
+def test_a_chunk_is_a_batch_that_is_read_in_pieces(stream, monkeypatch, size, piece):
+    """A function of its number, whatever was read before; one may be more than a pass."""
+    monkeypatch.setattr(streaming, "PIECE", piece)
+    for number in (0, 3, 1):
+        expected = next(streaming.batches(stream, size, seed=3, step=number))
+        found = streaming.chunk(stream, size, number, seed=3)
+        for mine, values in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(mine, values)
+            assert mine.dtype == values.dtype
+
+
+def test_parts_are_those_that_would_be_read_whole(stream, monkeypatch):
+    whole, parts = sources.images("tfds:small"), streaming.parts("tfds:small")
+    monkeypatch.setattr(streaming, "PIECE", 4)
+    for part, expected in zip(parts, (whole[1:3], whole[3:5]), strict=True):
+        read = streaming.read(part)
+        np.testing.assert_array_equal(read.images, expected[0])
+        np.testing.assert_array_equal(read.labels, expected[1])
+    assert streaming.read(parts[0], np.array([9, 3, 20, 3, 9])).item.tolist() == [9, 3, 20, 3, 9]
+    needed, there = streaming.room(*parts)
+    assert needed == whole.train_images.nbytes + whole.test_images.nbytes < there
+    monkeypatch.setattr(_tfds, "_memory", lambda: 1000)
+    assert streaming.room(parts[1]) == (whole.test_images.nbytes, 800)
+
+
+def test_parts_with_images_of_other_sizes(tmp_path, monkeypatch):
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "label": tfds.features.ClassLabel(num_classes=2),
+    }
+    of = lambda height: [{"image": png(np.zeros((height, 4, 3), np.uint8)), "label": 0}]
+    parts = {"train": lambda: of(4), "test": lambda: of(5)}
+    _tfds_builders.write(_tfds_builders.Contents(features, parts, {}), "odd", "", tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    sentence = "^tfds:odd, test: expected images of 4x4x3, as in training, found 5x4x3$"
+    with pytest.raises(InputError, match=sentence):
+        streaming.parts("tfds:odd")
 
 
 def test_the_state_is_the_step(stream):

@@ -344,7 +344,10 @@ def test_where_tensorflow_is_installed_the_catalogue_is_prepared(own, tmp_path, 
 
 def test_images_that_do_not_fit_are_refused_before_they_are_read(root, monkeypatch):
     monkeypatch.setattr(_tfds, "_memory", lambda: 9 * 28 * 28)
-    with pytest.raises(InputError, match=r"^tfds:mnist: expected .* trinity_jax.data.streaming"):
+    sentence = (
+        r"^tfds:mnist: expected .* experiments.neural_rendering .* trinity_jax.data.streaming"
+    )
+    with pytest.raises(InputError, match=sentence):
         sources.images("tfds:mnist")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from experiments import (
     crowdsourcing,
+    few_labels,
     generative_augmentation,
     generative_report,
     ner_active_learning,
@@ -70,7 +71,8 @@ def rendering(each):
     found = digits()
     init, _, advance = neural_rendering.make_round(config, found, each)
     replica = replicas.grid(seed=range(2), arm=config.arms, labelled=config.labelled)[1]
-    return init, advance, found[1:5], replica | step_times.columns(6, config.steps)
+    data = few_labels.arrays(config, found)
+    return init, advance, data, replica | step_times.columns(6, config.steps)
 
 
 def generation(each):

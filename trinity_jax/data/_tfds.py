@@ -23,7 +23,7 @@ def images(
     """Reads training and test part of labelled images, and the names of the labels."""
     of = _tfds_files.opened(source, name, root)
     key, names = classes(of, target)
-    parts = [Part(of, "train"), Part(of, _known(of, TEST))]
+    parts = [Part(of, "train"), Part(of, test_part(of))]
     _check_memory(of, parts)
     read = [_arrays.part(part.where, *_pixels(part, key)) for part in parts]
     for part in read:
@@ -39,6 +39,11 @@ def classes(of: Prepared, target: str) -> tuple[str, tuple[str, ...]]:
     if "image" not in of.features or not getattr(of.features.get(key), "num_classes", 0):
         raise _lacks(of, f"an image and classes {key}")
     return key, tuple(of.features[key].names)
+
+
+def test_part(of: Prepared) -> str:
+    """Which part of a set of images is tested on."""
+    return _known(of, TEST)
 
 
 def sentences(source: str, name: str, root: pathlib.Path | None = None) -> _sentences.Corpus:
@@ -110,11 +115,17 @@ def _lacks(of: Prepared, wanted: str) -> InputError:
 
 def _check_memory(of: Prepared, parts: list[Part]) -> None:
     needed = sum(len(part) * part[0]["image"].nbytes for part in parts)
-    there = 0.8 * _memory()
+    there = room()
     if needed > there:
         expected = f"{of.source}: expected images of at most {there / 2**30:.1f} GiB in all"
-        hint = "trinity_jax.data.streaming reads these batch by batch"
+        hint = "experiments.neural_rendering reads these in chunks, trinity_jax.data.streaming in "
+        hint += "batches"
         raise InputError(f"{expected}, found {needed / 2**30:.1f} GiB: {hint}")
+
+
+def room() -> int:
+    """Bytes that images may take in memory."""
+    return _memory() * 4 // 5
 
 
 def _memory() -> int:

@@ -1,8 +1,9 @@
 """Images that do not fit into memory: batches of a prepared set, read by Grain as they are needed.
 
-Whatever fits is better read whole by `sources.images`, as all experiments do: a batch of what lives
-on the device costs nothing, and one from here about 0.2 ms an image. This is for one pass over a
-pool that is too large for that, to score it, and for training on more than fits:
+Whatever fits is better read whole by `sources.images`, as experiments do: a batch of what lives on
+the device costs nothing, and one from here about 0.2 ms an image. This is for one pass over a pool
+that is too large for that, to score it, and for training on more than fits, batch by batch or, as
+`experiments.neural_rendering` does, a chunk that fits after the other:
 
     pool = streaming.stream("tfds:imagenet_resized/64x64", "train")
     score = np.empty(len(pool.examples))
@@ -15,6 +16,7 @@ of a step is a function of (seed, step): whoever keeps the step in a checkpoint 
 same batches, on any number of devices. Grain's own state is the step and nothing else.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -24,6 +26,7 @@ from trinity_jax.data import _files, _tfds, _tfds_files
 from trinity_jax.types import InputError
 
 AHEAD = 4  # batches read before they are asked for, each by a thread
+PIECE = 256  # images of a chunk that are read as a batch, at most
 
 
 class Batch(NamedTuple):
@@ -89,13 +92,45 @@ def stream(source: str, split: str = "train", *, target: str = "fine") -> Stream
       InputError: Another source, or the set or the part is not there or not what it should be;
         also, from whatever reads the stream, where a record is not.
     """
+    return _part(_opened(source), split, target)
+
+
+def parts(source: str, *, target: str = "fine") -> tuple[Stream, Stream]:
+    """Opens the training and the test part that `sources.images` reads whole.
+
+    Args:
+      source: "tfds:NAME", as of `stream`.
+      target: Which labels, as of `stream`.
+
+    Raises:
+      InputError: As `stream` does; also where images of the two differ in size.
+    """
+    of = _opened(source)
+    train, test = (_part(of, split, target) for split in ("train", _tfds.test_part(of)))
+    sizes = ["x".join(map(str, part.examples.shape)) for part in (train, test)]
+    if sizes[0] != sizes[1]:
+        expected = f"{test.examples.part.where}: expected images of {sizes[0]}, as in training"
+        raise InputError(f"{expected}, found {sizes[1]}")
+    return train, test
+
+
+def _opened(source: str) -> _tfds_files.Prepared:
     kind, _, name = source.partition(":")
     if kind != "tfds":
         expected = "expected tfds:NAME, a set read record by record (trinity-prepare makes one)"
         raise InputError(f"{expected}, found {_files.excerpt(source)}")
-    of = _tfds_files.opened(source, name)
+    return _tfds_files.opened(source, name)
+
+
+def _part(of: _tfds_files.Prepared, split: str, target: str) -> Stream:
     key, labels = _tfds.classes(of, target)
-    return Stream(source, Examples(_tfds_files.Part(of, split), key, len(labels)), labels)
+    return Stream(of.source, Examples(_tfds_files.Part(of, split), key, len(labels)), labels)
+
+
+def room(*parts: Stream) -> tuple[int, int]:
+    """Bytes that the images of these parts take, and that images may take in memory."""
+    sizes = (len(part.examples) * math.prod(part.examples.shape) for part in parts)
+    return sum(sizes), _tfds.room()
 
 
 def once(of: Stream, batch_size: int, items: np.ndarray | None = None) -> Iterator[Batch]:
@@ -132,6 +167,40 @@ def batches(
     return iterator
 
 
+def read(of: Stream, items: np.ndarray | None = None) -> Batch:
+    """Reads all items, or some, into memory, in the order of `items`."""
+    items = np.arange(len(of.examples)) if items is None else items
+    return _joined(of, len(items), once(of, PIECE, items))
+
+
+def chunk(of: Stream, size: int, number: int, *, seed: int) -> Batch:
+    """Reads the batch of `batches(of, size, seed=seed, step=number)`, which may fill the memory.
+
+    It is read in pieces, so that it is held once, and no other is read ahead.
+
+    Args:
+      of: What to read.
+      size: Images in each chunk.
+      number: Which chunk, from 0.
+      seed: Of the orders.
+    """
+    piece = next(n for n in range(min(size, PIECE), 0, -1) if size % n == 0)
+    return _joined(of, size, batches(of, piece, seed=seed, step=number * (size // piece)))
+
+
+def _joined(of: Stream, size: int, pieces: Iterator[Batch]) -> Batch:
+    """The first images of batches, in arrays that are made once."""
+    images = np.empty((size, *of.examples.shape), np.uint8)
+    found = images, np.empty(size, np.int32), np.empty(size, np.int64)
+    start = 0
+    while start < size:
+        piece = [np.asarray(values) for values in next(pieces)]
+        for joined, part in zip(found, piece, strict=True):
+            joined[start : start + len(part)] = part[: size - start]
+        start += len(piece[0])
+    return Batch(*found)
+
+
 def _dataset(source: _Some) -> Any:
     try:
         import grain
@@ -144,4 +213,5 @@ def _iterator(dataset: Any, batch_size: int) -> Any:
     import grain
 
     how = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
-    return iter(dataset.batch(batch_size).to_iter_dataset(how))
+    whole = dataset.batch(batch_size, drop_remainder=True)  # there is none; counted, it overflows
+    return iter(whole.to_iter_dataset(how))
