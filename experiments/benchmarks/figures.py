@@ -29,6 +29,7 @@ import multiprocessing
 import os
 import pathlib
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import jax
@@ -81,19 +82,19 @@ def torch_arms(pools: list, name: str, config: Any, kept: Any, gpu: bool) -> dic
     cores, count, arms = len(pools), len(figure_cases.case(name, config).rows), {}
     each = [jax.tree.map(lambda leaf, i=i: leaf[i], kept) for i in range(count)]
     given = name, config, each, "gpu" if gpu else "cpu"
-    waits = [pool.apply_async(load_torch, given) for pool in pools]
-    ask = lambda pool, *given: pool.apply_async(in_torch, given)
+    waits = [pool.submit(load_torch, *given) for pool in pools]
+    ask = lambda pool, *given: pool.submit(in_torch, *given)
 
     def last(threads, way, pool=pools[0]):
-        return seconds(lambda: ask(pool, way, threads, [count - 1]).get())
+        return seconds(lambda: ask(pool, way, threads, [count - 1]).result())
 
     def share(way, processes, threads):
         parts = np.array_split(np.arange(count), processes)
         given = zip(pools[:processes], parts, strict=True)
         asked = [ask(pool, way, threads, part.tolist()) for pool, part in given]
-        return [error for wait in asked for error in wait.get()]
+        return [error for wait in asked for error in wait.result()]
 
-    for way in [wait.get() for wait in waits][-1]:
+    for way in [wait.result() for wait in waits][-1]:
         for pool in pools:
             last(1, way, pool)  # PyTorch is slower at first
         if gpu:
@@ -107,14 +108,14 @@ def torch_arms(pools: list, name: str, config: Any, kept: Any, gpu: bool) -> dic
 
 def measure(name: str, config: Any, repeats: int, gpu: bool) -> Measured:
     """Times all arms of a figure."""
-    found, times, context = {}, {}, multiprocessing.get_context("spawn")
+    found, times, spawn = {}, {}, multiprocessing.get_context("spawn")
     keep = lambda arm, run: seconds(lambda: found.update({arm: run() or found[arm]}))
     with contextlib.ExitStack() as stack:
-        new = lambda: stack.enter_context(context.Pool(1))
+        new = lambda: stack.enter_context(ProcessPoolExecutor(1, spawn))
         alone = new()
-        begun = seconds(lambda: alone.apply(load, (name, config)))
+        begun = seconds(lambda: alone.submit(load, name, config).result())
         case, every = figure_cases.case(name, config), one_program(name, config)
-        ask = lambda wanted=False: alone.apply(one_by_one, (name, config, wanted))
+        ask = lambda wanted=False: alone.submit(one_by_one, name, config, wanted).result()
         times[ALL], times[ONE] = [keep(ALL, every)], [keep(ONE, lambda: ask(True))]
         arms: dict[str, Callable] = {ALL: every, ONE: ask}
         if gpu:
