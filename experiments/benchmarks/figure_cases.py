@@ -45,7 +45,7 @@ FIGURES = {
         updates=1,
     ),
     "ner_active_learning": ner_active_learning.Config(
-        seeds=2,
+        seeds=4,
         strategies=("random", "mnlp"),
         fractions=(0.05, 0.15),
         epochs=2,

@@ -339,7 +339,7 @@ class Run:
         """What `measure` returns, as JSON keeps it; a run that is taken up again does not ask it.
 
         Args:
-          name: of this measurement, another for each.
+          name: of this measurement, another for each; up to a comma, of its phase.
           measure: takes long, and returns the same every time. Where several processes run as
             one, all call it, and the first's is kept.
           announce: what to tell the person watching, if it is to be measured.
@@ -347,7 +347,7 @@ class Run:
         path = self.directory / "once.jsonl"
         kept = {row["name"]: row["value"] for row in logs.rows(path, name=str, value=object)}
         if name not in kept:
-            with self.phase(name, announce):
+            with self.phase(name.partition(",")[0], announce):
                 value = measure()
             logs.append(path, [{"name": name, "value": hosts.agree(lambda: value)}])
             kept = {row["name"]: row["value"] for row in logs.rows(path)}
