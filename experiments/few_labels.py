@@ -40,14 +40,14 @@ def check(config) -> None:
     whole += ("held_out", "samples", "judge_steps", "exact_steps")
     weights = dict.fromkeys(("reconstruction", "moments", "paths", "negative"), (0, 1e9))
     weights |= {"entropy": (-1e9, 1e9), "weight_decay": (0, 1e9), "clip": (0, 1e9)}
-    rates = {
+    more = {
         "chunk": (0, 10**9),
         "learning_rate": (1e-9, 1e9),
         "descent_rate": (1e-4, 1e9),
         "dropout": (0, 0.9),
         "ramp": (0, 1),
     }
-    limits = dict.fromkeys(whole, (1, 10**9)) | weights | rates
+    limits = dict.fromkeys(whole, (1, 10**9)) | weights | more
     names = {field: dict.fromkeys(values) for field, values in NAMES.items()}
     names |= {"layers": LAYERS, "augment": distortion.AUGMENTS}
     has = lambda table: {field: of for field, of in table.items() if hasattr(config, field)}
@@ -70,22 +70,6 @@ def grid(config, curve) -> tuple[list[dict], dict[str, np.ndarray]]:
 def draw_order(seed, truth, labels: int) -> jax.Array:
     """All training images, the first n of which are the n labelled ones of this seed."""
     return draws.balanced(jax.random.fold_in(jax.random.key(1), seed), truth, labels)
-
-
-def labelled(config, truth, labels: int) -> np.ndarray:
-    """The images [seed, most] of which each seed's first n are the n labelled ones."""
-    order = jax.jit(draw_order, static_argnums=2)
-    most = max(config.labelled)
-    return np.stack([order(seed, truth, labels)[:most] for seed in range(config.seeds)])
-
-
-def arrays(config, images: sources.Images) -> tuple[np.ndarray, ...]:
-    """What training reads: labelled images of each seed, [seed, most, height, width, channel], and
-    their labels; the pool, images without labels; and the test part, images and labels.
-    """
-    known = labelled(config, images.train_labels, len(images.labels))
-    pool, truth, *tests = images[1:5]
-    return pool[known], truth[known], pool, *tests
 
 
 def pick(arms: list, number):

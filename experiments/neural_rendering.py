@@ -7,8 +7,9 @@
     python -m experiments.neural_rendering --data idx:DIR --layers mnist --labelled 100 --steps 3000
     python -m experiments.neural_rendering --evaluate validation   to choose settings: never on test
 
-Every arm sees the same few labels, all images without labels, and as many steps; arms differ in
-which terms of the loss they have. The last step's network is what counts.
+Every arm sees the same few labels, all images without labels (a chunk a round, where not all fit
+into memory), and as many steps; arms differ in which terms of the loss they have. The last step's
+network is what counts.
 Ho, Nguyen, Patel, Anandkumar, Jordan, Baraniuk. Neural rendering model. arXiv 1811.02657v1
 """
 
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments import few_labels, few_streamed, rendering_exact, rendering_report, step_times
+from experiments import few_data, few_labels, rendering_exact, rendering_report, step_times
 from trinity_jax import watch
 from trinity_jax.compute import hosts, program
 from trinity_jax.compute.run import Run
@@ -126,7 +127,7 @@ class State(NamedTuple):
 def make_round(config: Config, images: sources.Images, each=jax.lax.map):
     """Pure `init(data, replica) -> state`; `train((i, j), data, state, replica) -> (state, terms)`
     from the i-th step to the j-th, with the terms of the last loss; and `advance(t, ...)`, a round.
-    Data are `few_labels.arrays`. `each` maps passes over images.
+    Data are `few_data.Data`. `each` maps passes over images.
     """
     model = few_labels.model(config, images)
     prepare, step_by = few_labels.preparer(config.inputs, images), few_labels.optimiser(config)
@@ -144,8 +145,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
         return State(params, running, step_by.init(params))
 
     def train(part, data, state, replica):
-        (known, named, pool, *_), key_train = data, keys(replica)[1]
-        objective = few_labels.pick(arms, replica["arm"])
+        key_train, objective = keys(replica)[1], few_labels.pick(arms, replica["arm"])
 
         def one_step(step, carry):
             params, running, optimiser, _ = carry
@@ -153,11 +153,11 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
             key_known, key_any, *key_augment, key_loss = bits
             batch = draws.batch(key_known, replica["labelled"], most, config.batch_labelled)
             mine = replica["seed"], batch
-            others = jax.random.randint(key_any, (config.batch_unlabelled,), 0, len(pool))
-            seen = [known[mine], pool[others]]
+            others = jax.random.randint(key_any, (config.batch_unlabelled,), 0, len(data.pool))
+            seen = [data.known[mine], data.pool[others]]
             if augment is not None:
                 seen = [augment(key, x) for key, x in zip(key_augment, seen, strict=True)]
-            labels = jax.nn.one_hot(named[mine], model.labels)
+            labels = jax.nn.one_hot(data.named[mine], model.labels)
             halves = (prepare(seen[0]), labels), prepare(seen[1])
             rise = jnp.minimum(step / jnp.maximum(config.ramp * replica["steps"], 1e-9), 1)
             now = objective._replace(entropy=rise * objective.entropy)
@@ -174,8 +174,8 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
     def advance(t, data, state, replica):
         part = step_times.part(t, config.rounds, replica)
         state, terms = train(part, data, state, replica)
-        given = model, prepare, each, state, few_labels.pick(arms, replica["arm"]), *data[3:]
-        measure = lambda: rendering_report.measure(*given)
+        given = model, prepare, each, state, few_labels.pick(arms, replica["arm"])
+        measure = lambda: rendering_report.measure(*given, data.test_images, data.test_labels)
         return state, terms | step_times.unless_timed(replica, measure)
 
     return init, train, advance
@@ -183,7 +183,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
 
 def experiment(config: Config, run: Run) -> None:
     """Reads images, trains all replicas part by part, and reports."""
-    images, data = few_streamed.read(config, run)
+    images, data = few_data.read(config, run)
     init, _, advance = make_round(config, images, run.each)
     rows, replica = few_labels.grid(config, CURVE)
     replica |= step_times.columns(len(rows), config.steps)

@@ -16,6 +16,7 @@ import numpy as np
 
 from experiments import (
     crowdsourcing,
+    few_data,
     few_labels,
     generative_augmentation,
     generative_report,
@@ -31,7 +32,7 @@ from trinity_jax.data import sources
 from trinity_jax.data.aggregation.annotations import Dims
 from trinity_jax.types import choose, lookup
 
-# Enough steps that training takes most of the time, and few enough that ten minutes are for all.
+# Enough steps that training takes most of the time, and few enough that all take minutes.
 FIGURES = {
     "crowdsourcing": crowdsourcing.Config(
         seeds=10,
@@ -56,10 +57,10 @@ FIGURES = {
         seeds=10, methods=("uniform", "alpf_erc"), rounds=3, round_share=0.1, epochs=40
     ),
     "neural_rendering": neural_rendering.Config(
-        seeds=2, arms=("supervised", "joint", "full"), labelled=(50,), steps=150, rounds=1
+        seeds=3, arms=("supervised", "joint", "full"), labelled=(50,), steps=150, rounds=1
     ),
     "generative_augmentation": generative_augmentation.Config(
-        seeds=2, arms=("supervised", "gan", "joint"), steps=300, rounds=1
+        seeds=3, arms=("supervised", "gan", "joint"), steps=300, rounds=1
     ),
 }
 
@@ -156,7 +157,7 @@ def _neural_rendering(config) -> Case:
     replica |= step_times.columns(len(rows), config.steps)
     init, _, advance = neural_rendering.make_round(config, images)
     whole = _over_rounds(config.rounds, init, advance)
-    data = few_labels.arrays(config, images)
+    data = few_data.arrays(config, images)
     return Case(rows, replica, data, whole, lambda metrics: metrics["error"], images)
 
 

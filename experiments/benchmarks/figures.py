@@ -1,6 +1,6 @@
 """How long a whole figure takes: as one program, its replicas one by one, and in PyTorch.
 
-    python -m experiments.benchmarks.figures [--experiments crowdsourcing]    ten minutes on 2 cores
+    python -m experiments.benchmarks.figures [--experiments crowdsourcing]    twelve minutes on 2 cores
     python -m experiments.benchmarks.figures --platform gpu --times 8         on one GPU
 
 one program      all replicas over all cores, as the experiments do, or vectorised on a GPU; see
@@ -79,7 +79,7 @@ def check(found: Any, others: Any) -> None:
 
 def torch_arms(pools: list, name: str, config: Any, kept: Any, gpu: bool) -> dict[str, Callable]:
     """One process, on CPUs with the number of threads that suits it, of the first way; and all."""
-    cores, count, arms = len(pools), len(figure_cases.case(name, config).rows), {}
+    most, count, arms = len(pools), len(figure_cases.case(name, config).rows), {}
     each = [jax.tree.map(lambda leaf, i=i: leaf[i], kept) for i in range(count)]
     given = name, config, each, "gpu" if gpu else "cpu"
     waits = [pool.submit(load_torch, *given) for pool in pools]
@@ -100,15 +100,16 @@ def torch_arms(pools: list, name: str, config: Any, kept: Any, gpu: bool) -> dic
         if gpu:
             arms[f"torch {way}, processes: 1"] = functools.partial(share, way, 1, 1)
         elif not arms:
-            best = min(1, cores, key=lambda threads, way=way: last(threads, way))
+            best = min(1, most, key=lambda threads, way=way: last(threads, way))
             arms[f"torch {way}, threads: {best}"] = functools.partial(share, way, 1, best)
-        arms[f"torch {way}, processes: {cores}"] = functools.partial(share, way, cores, 1)
+        arms[f"torch {way}, processes: {most}"] = functools.partial(share, way, most, 1)
     return arms
 
 
 def measure(name: str, config: Any, repeats: int, gpu: bool) -> Measured:
     """Times all arms of a figure."""
     found, times, spawn = {}, {}, multiprocessing.get_context("spawn")
+    # One by one returns nothing from the second time on: what it found is known.
     keep = lambda arm, run: seconds(lambda: found.update({arm: run() or found[arm]}))
     with contextlib.ExitStack() as stack:
         new = lambda: stack.enter_context(ProcessPoolExecutor(1, spawn))
@@ -152,12 +153,12 @@ def main(config: Config) -> None:
     mesh.use_cores()
     names = choose(figure_cases.FIGURES, config.experiments, "experiment")
     cores, results = jax.device_count(), {}
-    if gpu and cores > 1:
-        raise InputError(f"--platform gpu: expected one, as CUDA_VISIBLE_DEVICES=0, found {cores}")
-    if not importlib.util.find_spec("torch"):
-        print("PyTorch is not installed; to compare with it: pip install '.[bench]'")
+    device = jax.devices()[0].device_kind
+    if gpu and (cores > 1 or jax.devices()[0].platform != "gpu"):
+        found = f"{cores} x {device}"
+        raise InputError(f"--platform gpu: expected one, as CUDA_VISIBLE_DEVICES=0, found {found}")
     load = f"{os.getloadavg()[0]:.1f} cores were busy in the last minute"
-    print(f"{cores} x {jax.devices()[0].device_kind}; {load}")
+    print(f"{cores} x {device}; {load}")
     for name in names:
         given = name, figure_cases.FIGURES[name]
         results[name] = measure(*given, config.repeats, gpu)
@@ -169,7 +170,8 @@ def main(config: Config) -> None:
     if config.out:
         sizes = {name: dataclasses.asdict(figure_cases.FIGURES[name]) for name in names}
         rows = {name: of._asdict() | {"config": sizes[name]} for name, of in results.items()}
-        config.out.write_text(json.dumps({"cores": cores, "figures": rows}, indent=1) + "\n")
+        told = {"cores": cores, "device": device, "figures": rows}
+        config.out.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

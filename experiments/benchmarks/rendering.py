@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import few_labels, neural_rendering
+from experiments import few_data, few_labels, neural_rendering
 from experiments.benchmarks.convolution import seconds
 from trinity_jax.compute import mesh, program, replicas
 from trinity_jax.data import sources
@@ -107,7 +107,7 @@ def compiled(config, network, count):
     init, train, _ = neural_rendering.make_round(settings, images)
     devices = jax.sharding.Mesh(np.reshape(jax.devices()[:count], (-1, 1)), ("replica", "data"))
     seeds = dataclasses.replace(settings, seeds=count)
-    data = replicas.share(few_labels.arrays(seeds, images), devices)
+    data = replicas.share(few_data.arrays(seeds, images), devices)
     over = lambda f, shared: jax.jit(replicas.over_replicas(f, devices, shared=shared))
     return devices, over(init, 1), over(train, 2), (np.int32(0), np.int32(settings.steps)), data
 

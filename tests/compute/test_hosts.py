@@ -32,6 +32,7 @@ class Config:
     seeds: int = 3  # replicas
     wait: float = 0.0  # seconds that a round takes beside its work
     bad: int = -1  # round in which a number is none
+    chunks: bool = False  # whether items are others in each round
 
 
 def init(data, replica):
@@ -55,7 +56,8 @@ def advance(each, bad=-1):
 
 def experiment(config, run):
     rows, replica = replicas.grid(seed=range(config.seeds))
-    sweep = Sweep(run, config.rounds, init, advance(run.each, config.bad), ITEMS, replica)
+    items = (lambda t: ITEMS + t) if config.chunks else ITEMS
+    sweep = Sweep(run, config.rounds, init, advance(run.each, config.bad), items, replica)
     for t, metrics in sweep:
         time.sleep(config.wait)
         number = jax.process_index()  # of which only the first's is kept
@@ -133,8 +135,10 @@ def test_who_is_asked_to_stop_stops_all_after_the_round(together):
 
 
 def test_replicas_that_the_devices_divide_are_spread_over_processes(tmp_path):
-    """Each process has some of them from the beginning; they cannot be constants of a program."""
-    words = ["--seeds", "4", "--rounds", "1"]
+    """Each process has some of them from the beginning; they cannot be constants of a program.
+    What all read may be other data in each round.
+    """
+    words = ["--seeds", "4", "--rounds", "2", "--chunks"]
     assert [status for status, *_ in ends(start(["--out", f"{tmp_path}/one", *words]))] == [0]
     said = ends(start(["--out", f"{tmp_path}/two", *words], 2))
     assert [status for status, *_ in said] == [0, 0], said

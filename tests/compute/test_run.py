@@ -135,6 +135,13 @@ def test_what_is_within_a_phase_is_counted_once(tmp_path):
     assert summary["seconds_in_all"] == pytest.approx(outer, abs=2e-3)
 
 
+def test_what_was_measured_once_is_of_what_was_asked(tmp_path):
+    """A run that got nowhere may be begun with other options, and then measures anew."""
+    for rate, there, expected in [(0.5, "a", "a"), (0.5, "b", "a"), (0.7, "c", "c")]:
+        with Run(tmp_path, "tiny", "laptop", Config(rate=rate)) as run:
+            assert run.once("measured", lambda there=there: there) == expected
+
+
 def test_a_finished_run_has_nothing_to_do(copy):
     before = text(copy)
     start, _ = go(copy)

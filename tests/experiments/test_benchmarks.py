@@ -311,6 +311,20 @@ def test_claims_say_what_is_not_known_and_what_more_work_would_change():
     assert last == slower + ", whatever the work"
 
 
+def test_on_a_gpu_replicas_are_shared_among_nothing():
+    seconds = {
+        figure_costs.ALL: [9.0, 2.0],
+        figure_costs.ONE: [11.0, 4.0],
+        figure_costs.TURN: [9.0, 3.0],
+    }
+    measured = figure_costs.Measured(6, seconds, 2.0, {})
+    assert figure_costs.costs(measured, cores=1).keys() == seconds.keys()
+    told = [line.split(", ", 1)[1] for line in figure_costs.claims(measured, cores=1)]
+    assert told[0] == "1.50 times as fast as one program, in turn"
+    assert told[2] == "2.00 times as fast as one by one"
+    assert len(told) == 4
+
+
 def test_every_figure_is_one_of_its_experiment(peer):
     assert set(figure_cases.FIGURES) == set(peer("torch_figures").PEERS) == set(figure_cases.CASES)
     assert isinstance(figure_cases.FIGURES["crowdsourcing"], crowdsourcing.Config)

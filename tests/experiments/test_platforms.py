@@ -10,7 +10,7 @@ import pytest
 
 from experiments import (
     crowdsourcing,
-    few_labels,
+    few_data,
     generative_augmentation,
     generative_report,
     ner_active_learning,
@@ -71,7 +71,7 @@ def rendering(each):
     found = digits()
     init, _, advance = neural_rendering.make_round(config, found, each)
     replica = replicas.grid(seed=range(2), arm=config.arms, labelled=config.labelled)[1]
-    data = few_labels.arrays(config, found)
+    data = few_data.arrays(config, found)
     return init, advance, data, replica | step_times.columns(6, config.steps)
 
 

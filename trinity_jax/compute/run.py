@@ -121,7 +121,8 @@ class Run:
         self.config: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
         self._console = Console(highlight=False, soft_wrap=True)
         self._began = time.perf_counter()
-        self._checkpoints = self._lock = self._events = None
+        nothing: Any = None  # in all processes but the first
+        self._checkpoints = self._lock = self._events = nothing
         self._phase: str | None = None  # the innermost that is being timed
         for name, text in hosts.agree(lambda: self._open(restart, tensorboard)).items():
             if not hosts.first():  # so that all know what was measured before
@@ -166,10 +167,13 @@ class Run:
         begun = [*self.directory.glob("records.jsonl"), *steps()]
         if begun and not path.exists():
             raise InputError(f"{path}: expected what the run was asked; begin anew with --restart")
-        if begun:  # a run that got nowhere may be put right
+        if begun:
             self._compare(path, asked)
-        else:
-            logs.replace(path, json.dumps(asked, indent=1) + "\n")
+        else:  # a run that got nowhere may be put right; what it measured is of what it was asked
+            text = json.dumps(asked, indent=1) + "\n"
+            if path.exists() and path.read_bytes() != text.encode():
+                (self.directory / "once.jsonl").unlink(missing_ok=True)
+            logs.replace(path, text)
         for name in LOGS:
             logs.mend(self.directory / name)
 
@@ -273,7 +277,6 @@ class Run:
         found = []
 
         def look() -> int:
-            assert self._checkpoints is not None
             found.extend(self._checkpoints.restore(like) or ())
             return found[0] + 1 if found else 0
 
@@ -327,13 +330,9 @@ class Run:
             raise Failure(f"{fault}{self.cause(t)}; {kept}: {try_next}")
         logs.append(self.directory / "records.jsonl", rows)
         with self.phase("checkpoint"):
-            hosts.agree(lambda: self._save(t, whole))
+            hosts.agree(lambda: self._checkpoints.save(t, whole))
         if self._events:
             self._events.add(rows)
-
-    def _save(self, t: int, state: Any) -> None:
-        assert self._checkpoints is not None
-        self._checkpoints.save(t, state)
 
     def once(self, name: str, measure: Callable[[], Any], announce: str = "") -> Any:
         """What `measure` returns, as JSON keeps it; a run that is taken up again does not ask it.

@@ -46,9 +46,9 @@ class Sweep:
           replica: arrays [replica]; see `replicas.grid`.
         """
         self._run, self._total, self.mesh = run, total, run.mesh
-        self._data_of = data if callable(data) else None
-        self._round, first = 0, data(0) if callable(data) else data  # whose data are at hand
-        self.data = replicas.share(first, run.mesh)
+        self._data_of = data if callable(data) else lambda t: data
+        self._changes, self._round = callable(data), 0  # the round whose data are at hand
+        self.data = replicas.share(self._data_of(0), run.mesh)
         self.replica = replicas.spread(dict(replica), run.mesh)
         self._init, self._advance = run.over_replicas(init, shared=1), advance
         self._start, state = run.resume(self._init, self.data, self.replica)
@@ -66,8 +66,9 @@ class Sweep:
 
     def advance(self, t: int, state: Any, replica: Mapping[str, Any]) -> tuple[Any, Any]:
         """A round of all replicas: their new state, and metrics; the old state is used up."""
-        if self._data_of and t != self._round:
-            self._round, self.data = int(t), replicas.share(self._data_of(int(t)), self.mesh)
+        if self._changes and t != self._round:
+            self._round, self.data = int(t), None  # so that two rounds' are never held
+            self.data = replicas.share(self._data_of(self._round), self.mesh)
         with jax.debug_nans(False):  # a compiled program could not say where
             found = self._program(np.int32(t), self.data, state, replica)
         asked = jax.config.jax_debug_nans  # pyright: ignore[reportAttributeAccessIssue]
@@ -85,7 +86,7 @@ class Sweep:
         """The first step of round `t` in which a loss was bad, in words; empty where none was."""
         self._run.say(f"looking for the step of round {t} in which numbers went bad")
         found = self._first_bad(t)
-        return f": {watch.first(found[0])} of the round" if found else ""
+        return f": {watch.first(found[0])} of the round" if found and found[0] else ""
 
     def _first_bad(self, t: int) -> tuple[list[watch.Bad], Any] | None:
         """Does round `t` again, replica by replica, up to one with a bad loss; and that replica.

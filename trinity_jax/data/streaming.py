@@ -161,8 +161,7 @@ def batches(
       Grain's `DatasetIterator` of `Batch`.
     """
     items = np.arange(len(of.examples)) if items is None else items
-    shuffled = _dataset(_Some(of.examples, items, 1)).seed(seed).shuffle().repeat()
-    iterator = _iterator(shuffled, batch_size)
+    iterator = _iterator(_shuffled(of, items, seed), batch_size, drop=True)
     iterator.set_state({"next_index": step})
     return iterator
 
@@ -184,8 +183,9 @@ def chunk(of: Stream, size: int, number: int, *, seed: int) -> Batch:
       number: Which chunk, from 0.
       seed: Of the orders.
     """
-    piece = next(n for n in range(min(size, PIECE), 0, -1) if size % n == 0)
-    return _joined(of, size, batches(of, piece, seed=seed, step=number * (size // piece)))
+    endless = _shuffled(of, np.arange(len(of.examples)), seed)
+    mine = endless.slice(slice(number * size, (number + 1) * size))
+    return _joined(of, size, _iterator(mine, PIECE))
 
 
 def _joined(of: Stream, size: int, pieces: Iterator[Batch]) -> Batch:
@@ -201,6 +201,11 @@ def _joined(of: Stream, size: int, pieces: Iterator[Batch]) -> Batch:
     return Batch(*found)
 
 
+def _shuffled(of: Stream, items: np.ndarray, seed: int) -> Any:
+    """Items without end, each pass in an order of its own."""
+    return _dataset(_Some(of.examples, items, 1)).seed(seed).shuffle().repeat()
+
+
 def _dataset(source: _Some) -> Any:
     try:
         import grain
@@ -209,9 +214,9 @@ def _dataset(source: _Some) -> Any:
     return grain.MapDataset.source(source)
 
 
-def _iterator(dataset: Any, batch_size: int) -> Any:
+def _iterator(dataset: Any, batch_size: int, drop: bool = False) -> Any:
+    """Batches; of a set without end all are full, and to `drop` the last lets Grain not count."""
     import grain
 
     how = grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD)
-    whole = dataset.batch(batch_size, drop_remainder=True)  # there is none; counted, it overflows
-    return iter(whole.to_iter_dataset(how))
+    return iter(dataset.batch(batch_size, drop_remainder=drop).to_iter_dataset(how))
