@@ -1,6 +1,6 @@
 """How long a whole figure takes: as one program, its replicas one by one, and in PyTorch.
 
-    python -m experiments.benchmarks.figures [--experiments crowdsourcing]    twelve minutes on 2 cores
+    python -m experiments.benchmarks.figures [--experiments crowdsourcing]    12 minutes, 2 cores
     python -m experiments.benchmarks.figures --platform gpu --times 8         on one GPU
 
 one program      all replicas over all cores, as the experiments do, or vectorised on a GPU; see
