@@ -81,24 +81,23 @@ def _size(config, devices: jax.sharding.Mesh, train: Stream, test: Stream) -> in
     here = devices.local_devices
     placed = len(here) if here[0].platform == "cpu" else 0  # in the same memory
     (bulk, there), count = streaming.room(train), len(train.examples)
-    tests = streaming.room(test)[0]
-    if not config.chunk and (1 + placed) * (bulk + tests) <= there:
+    tests, stats = streaming.room(test)[0], [device.memory_stats() for device in here]
+    of_devices = [of["bytes_limit"] // 2 for of in stats if of]  # of accelerators
+    if not config.chunk and bulk + tests <= min([there // (1 + placed), *of_devices]):
         return 0
     if config.evaluate == "validation" or config.prefix:
         given = f"--prefix {config.prefix}" if config.prefix else "--evaluate validation"
         found = f"--chunk {config.chunk} and {_gib(bulk + tests)} of images"
         raise InputError(f"{given} expects --chunk 0 and a set that fits, found {found}")
     each, held = bulk // count, 2 + placed  # the first chunk, that which is read, those placed
-    stats = [device.memory_stats() for device in here]  # of accelerators
-    limits = [there // held] + [of["bytes_limit"] // 2 for of in stats if of]
+    limit = min([there // held, *of_devices])
     kept = tests + config.seeds * min(max(config.labelled), count) * each
-    fit, wanted = (min(limits) - kept) // each, min(config.chunk, count)
+    fit, wanted = (limit - kept) // each, min(config.chunk, count)
     if fit < max(wanted, 1):
-        expected = f"{config.data}: expected what fits into {_gib(min(limits))}"
+        expected = f"{config.data}: expected what fits into {_gib(limit)}"
         chunk = f"a chunk of {max(wanted, 1)}, {_gib(max(wanted, 1) * each)}"
         found = f"{_gib(kept)} of test and labelled images and {chunk}"
         raise InputError(f"{expected}, found {found}")
-    fit -= fit % streaming.PIECE if fit > streaming.PIECE else 0  # which is read fastest
     return wanted or min(fit, count)
 
 
