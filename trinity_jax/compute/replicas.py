@@ -73,7 +73,8 @@ def each_of(mesh: Mesh) -> Callable[..., Any]:
     """A `jax.lax.map`, inside of `over_replicas`, whose rows the axis `data` shares.
 
     Every row, or batch of rows, is worked on alike on any number of devices, and the results are
-    gathered: they are the same to the bit. Rows that do not divide are filled up.
+    gathered: they are the same to the bit, as barriers keep the compiler from fusing what comes
+    before and after with a pass of one step. Rows that do not divide are filled up.
     """
     devices = mesh.shape["data"]
 
@@ -85,7 +86,9 @@ def each_of(mesh: Mesh) -> Callable[..., Any]:
         if devices > 1:
             place += jax.lax.axis_index("data") * share
         mine = jax.tree.map(lambda leaf: leaf[jnp.minimum(place, count - 1)], rows)
+        mine = jax.lax.optimization_barrier(mine)
         found = jax.lax.map(function, mine, batch_size=batch_size and batch)
+        found = jax.lax.optimization_barrier(found)
         gather = lambda leaf: jax.lax.all_gather(leaf, "data", tiled=True)
         return jax.tree.map(lambda leaf: (gather(leaf) if devices > 1 else leaf)[:count], found)
 
