@@ -57,7 +57,7 @@ class Config:
 
     def __post_init__(self):
         program.in_range(self, repeats=(1, 10**6))
-        program.known(self, platform={"cpu": 1, "gpu": 1})
+        program.known(self, platform=dict.fromkeys(("cpu", "gpu")))
         if self.times:
             program.in_range(self, times=(2, 10**6))
 
@@ -122,7 +122,7 @@ def measure(name: str, config: Any, repeats: int, gpu: bool) -> Measured:
         if gpu:
             arms[TURN] = one_program(name, config, in_turn=True)
             times[TURN] = [keep(TURN, arms[TURN])]
-        if not gpu:
+        else:
             check(found[ALL], found[ONE])
         if importlib.util.find_spec("torch"):
             pools = [new() for _ in range(SHARING if gpu else jax.device_count())]

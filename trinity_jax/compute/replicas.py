@@ -2,9 +2,9 @@
 
 On CPU replicas are mapped in turn inside the program (a branch not taken costs nothing there, and
 small matrix products do not gain from batching); on accelerators they are vectorised, unless bits
-are to be the same on any number of devices. On an H100 that was 1.6 to 14 times as fast as one by
-one, and slower where replicas differ in heavy branches, all of which each then goes through
-(`experiments.benchmarks.figures --platform gpu`). Either way the rows are spread over the devices
+are to be the same on any number of devices. That is slower where replicas differ in heavy branches,
+all of which each then goes through (`experiments.benchmarks.figures --platform gpu` measures it).
+Either way the rows are spread over the devices
 of the mesh's axis `replica`. Those of its axis `data` share the passes of each replica over its
 items.
 """

@@ -64,7 +64,8 @@ def k_means(
     anywhere = jnp.zeros(member.shape, points.dtype)
     once = jnp.ones(member.shape, jnp.int32)
     chosen = plus_plus(key, points, anywhere, once, member, num_clusters)
-    centres = points[jnp.nonzero(chosen, size=num_clusters, fill_value=chosen.argmax())[0]]
+    place = jnp.argsort(~chosen, stable=True)[:num_clusters]  # nonzero would not lower in JAX 0.12
+    centres = points[jnp.where(jnp.arange(num_clusters) < chosen.sum(), place, chosen.argmax())]
 
     def step(_, centres):
         cluster = pairwise(points, centres).argmin(1)
