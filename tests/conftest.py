@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import signal
 
 import jax
 import pytest
@@ -11,6 +12,8 @@ import pytest
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Tracing makes many objects that live on: looking for cycles among them takes a sixth of the time.
 gc.set_threshold(200_000, 20, 50)
+# A suite in the background may ignore Ctrl-C, and what it starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 

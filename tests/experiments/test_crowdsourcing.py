@@ -46,10 +46,7 @@ def start(one_device):
     def popen(words, out):
         command = [sys.executable, "-m", "experiments.crowdsourcing", *words, "--out", str(out)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        # A suite in the background may ignore Ctrl-C, and what it starts inherits that.
-        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         processes.append(subprocess.Popen(command, cwd=ROOT, env=one_device, **pipes))
-        signal.signal(signal.SIGINT, handler)
         return processes[-1]
 
     yield popen

@@ -44,12 +44,14 @@ def test_k_means_ends_where_every_point_is_nearest_to_its_own_mean():
 
 
 def test_k_means_of_fewer_points_than_clusters():
-    """Three places, four clusters; and no members at all."""
+    """Three places, four clusters; no members at all; and a pool of two."""
     points = jnp.asarray(PLACES[np.arange(SENTENCES) % 3])
     found = np.asarray(cluster_up(jax.random.key(0), points, jnp.ones(SENTENCES, bool), 4))
     assert len(set(found)) == len(set(zip(found, np.arange(SENTENCES) % 3, strict=True))) == 3
     nobody = cluster_up(jax.random.key(0), points, jnp.zeros(SENTENCES, bool), 4)
     assert ((nobody >= 0) & (nobody < 4)).all()
+    two = cluster_up(jax.random.key(0), points[:2], jnp.ones(2, bool), 4)
+    assert two[0] != two[1]
 
 
 def plain_remoteness(points, cluster, able, i):

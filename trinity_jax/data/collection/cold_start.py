@@ -64,8 +64,10 @@ def k_means(
     anywhere = jnp.zeros(member.shape, points.dtype)
     once = jnp.ones(member.shape, jnp.int32)
     chosen = plus_plus(key, points, anywhere, once, member, num_clusters)
-    place = jnp.argsort(~chosen, stable=True)[:num_clusters]  # nonzero would not lower in JAX 0.12
-    centres = points[jnp.where(jnp.arange(num_clusters) < chosen.sum(), place, chosen.argmax())]
+    number = jnp.arange(num_clusters)
+    place = jnp.argsort(~chosen, stable=True)  # nonzero would not lower in JAX 0.12
+    place = place.take(number, mode="clip")  # there may be fewer points than clusters
+    centres = points[jnp.where(number < chosen.sum(), place, chosen.argmax())]
 
     def step(_, centres):
         cluster = pairwise(points, centres).argmin(1)
