@@ -12,8 +12,7 @@ from trinity_jax.algorithms.decoding import Rules, of_tags
 
 TAGS, TOKENS = 3, 3
 LENGTH = np.array([3, 1, 0, 2])
-QUICKLY = {"xla_backend_optimization_level": 0}  # programs are small: compiling them takes the time
-jit = functools.cache(functools.partial(jax.jit, compiler_options=QUICKLY))
+jit = functools.cache(jax.jit)
 
 
 def field(seed, shape=(4, TOKENS, TAGS)):

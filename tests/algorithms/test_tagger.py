@@ -34,8 +34,7 @@ RULES = Rules(
     end=np.array([True, True, False]),
 )
 
-QUICKLY = {"xla_backend_optimization_level": 0}  # programs are small: compiling them takes the time
-jit = functools.cache(functools.partial(jax.jit, compiler_options=QUICKLY))
+jit = functools.cache(jax.jit)
 
 
 def there(width=TOKENS):
@@ -292,7 +291,7 @@ class TestEncoder:
         assert [convolutions(platform) for platform in ("cpu", "cuda", "tpu")] == [0, 9, 9]
 
     def test_compiles_once_for_each_shape(self):
-        encode = jax.jit(self.functions.encode, compiler_options=QUICKLY)
+        encode = jax.jit(self.functions.encode)
         features = np.zeros((NUM_FORMS, 16), np.float32)
         for shift in range(3):
             tokens = jax.tree.map(lambda leaf, by=shift: np.roll(leaf, by, axis=0), padded())

@@ -23,9 +23,6 @@ from trinity_jax.algorithms.training import (
 
 LABELS = 4
 
-# What takes time here is compiling, and what is compiled runs briefly.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
 
 def recipe(batch_size=8, **changes):
     how = {"learning_rate": 0.1, "weight_decay": 1e-3, "batch_size": batch_size, **changes}
@@ -43,7 +40,7 @@ def problem(seed=0, items=30):
     return Examples(inputs, order, target[order], jnp.ones(items), jnp.int32(items))
 
 
-@functools.partial(jit, static_argnames=("how", "parts"))
+@functools.partial(jax.jit, static_argnames=("how", "parts"))
 def run(key, how, state, examples, epochs, first=0, last=1, parts=1):
     return train(key, how, state, examples, epochs, (first, last, parts))
 
@@ -152,7 +149,7 @@ def test_a_step_is_nesterov_s():
         logits = how.network.apply(params, {}, EXAMPLES.inputs[EXAMPLES.row])
         return weighted_cross_entropy(logits, EXAMPLES.target, EXAMPLES.weight)
 
-    start_loss, gradient = jit(jax.value_and_grad(loss))(START.params)
+    start_loss, gradient = jax.jit(jax.value_and_grad(loss))(START.params)
     step = lambda p, g: p - 0.1 * 1.9 * (g + 1e-3 * p)
     found, value = run(jax.random.key(2), how, START, EXAMPLES, 1)
     check_close(found.params, jax.tree.map(step, START.params, gradient))
@@ -206,15 +203,15 @@ def test_replicas_are_a_vmap():
     existing = jnp.array([30, 11, 20])
     keys = jax.random.split(jax.random.key(7), 3)
     targets = jnp.stack([jnp.roll(EXAMPLES.target, k, axis=1) for k in range(3)])
-    states = jit(jax.vmap(lambda key: begin(key, HOW, EXAMPLES.inputs)))(keys)
+    states = jax.jit(jax.vmap(lambda key: begin(key, HOW, EXAMPLES.inputs)))(keys)
 
     def one(key, state, target, existing, epochs):
         examples = EXAMPLES._replace(target=target, existing=existing)
         return train(key, HOW, state, examples, epochs)
 
     rows = (keys, states, targets, existing, jnp.array([2, 4, 1]))
-    found = jit(jax.vmap(one))(*rows)
-    alone = jit(one)
+    found = jax.jit(jax.vmap(one))(*rows)
+    alone = jax.jit(one)
     for i in range(3):
         row = jax.tree.map(lambda leaf, i=i: leaf[i], rows)
         check_close(jax.tree.map(lambda leaf, i=i: leaf[i], found), alone(*row))
@@ -254,6 +251,6 @@ def test_images_are_learnt():
 def test_predictions_do_not_depend_on_the_batches(batch_size):
     row = jax.random.permutation(jax.random.key(4), 30)[:7]
     direct = HOW.network.apply(START.params, START.stats, EXAMPLES.inputs)
-    predicted = jit(functools.partial(predict, HOW, batch_size=batch_size))
+    predicted = jax.jit(functools.partial(predict, HOW, batch_size=batch_size))
     check_close(predicted(START, EXAMPLES.inputs), direct)
     check_close(predicted(START, EXAMPLES.inputs, row), direct[row])
