@@ -30,6 +30,7 @@ def part(t, rounds: int, replica) -> jax.Array:
 
 def unless_timed(replica, measure: Callable):
     """What is measured; of timed replicas zeros, in no time."""
+    measure = jax.jit(measure)  # so that it is traced once
     shapes = jax.eval_shape(measure)
     nothing = lambda: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return jax.lax.cond(replica["timed"], nothing, measure)

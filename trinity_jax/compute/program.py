@@ -8,6 +8,7 @@ Exit status: 0 done; 2 bad input or argument (one sentence, no traceback); 1 a f
 
 import contextlib
 import dataclasses
+import gc
 import io
 import itertools
 import os
@@ -203,6 +204,8 @@ def main(
     def work(preset, config, options):
         mesh.use_cores(options.deterministic)
         keep_compiled()
+        # What tracing makes lives on: to look for cycles there takes a seventh of some short runs.
+        gc.set_threshold(200_000, 20, 50)
         jax.config.update("jax_debug_nans", options.debug_nans)
         if options.processes:
             hosts.join(options.processes, options.heartbeat)
