@@ -136,7 +136,7 @@ def make_round(config: Config, images, measure):
 
         part = step_times.part(t, config.rounds, replica)
         state = jax.lax.fori_loop(*part, one_step, state)
-        return state, step_times.unless_timed(replica, lambda: measure(state, *test))
+        return state, replicas.unless(replica["timed"], lambda: measure(state, *test))
 
     return init, one_round
 

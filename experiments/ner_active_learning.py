@@ -168,9 +168,8 @@ def make_round(config: Config, encoded: corpus.Encoded, word_dim: int, size: int
         nothing = lambda: (state.params, jnp.zeros(()))  # is learnt where nothing new was asked
         params, loss = jax.lax.cond(asked.chosen.any(), learn, nothing)
         given = (scorers, strategy, tagger, params, forms(labelled), *where)
-        read = jax.jit(lambda: reading.read(key(5), *given, **options))  # it is traced once
-        unread = lambda: jax.tree.map(jnp.zeros_like, jax.eval_shape(read))
-        found = jax.lax.cond((strategy == everything) & (t > 0), unread, read)
+        read = lambda: reading.read(key(5), *given, **options)
+        found = replicas.unless((strategy == everything) & (t > 0), read)
         of_part = lambda part: jnp.where((data.part == part)[:, None, None], found.spans, 0).sum(0)
         metrics = {"dev": of_part(1), "test": of_part(2), "loss": loss, "budget": budget}
         metrics |= {"asked": asked, "scores": jnp.where(t == 0, lottery.scores, state.scores)}

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from experiments import few_data, few_labels, rendering_exact, rendering_report, step_times
 from trinity_jax import watch
-from trinity_jax.compute import hosts, program
+from trinity_jax.compute import hosts, program, replicas
 from trinity_jax.compute.run import Run
 from trinity_jax.compute.sweep import Sweep
 from trinity_jax.data import sources
@@ -176,7 +176,7 @@ def make_round(config: Config, images: sources.Images, each=jax.lax.map):
         state, terms = train(part, data, state, replica)
         given = model, prepare, each, state, few_labels.pick(arms, replica["arm"])
         measure = lambda: rendering_report.measure(*given, data.test_images, data.test_labels)
-        return state, terms | step_times.unless_timed(replica, measure)
+        return state, terms | replicas.unless(replica["timed"], measure)
 
     return init, train, advance
 

@@ -5,7 +5,6 @@ measured, or goes through them part by part.
 """
 
 import time
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +25,6 @@ def part(t, rounds: int, replica) -> jax.Array:
     """The first step of the replica's round, and the one after its last."""
     parts = jnp.where(replica["timed"], jnp.array([0, rounds]), jnp.stack([t, t + 1]))
     return parts * replica["steps"] // rounds
-
-
-def unless_timed(replica, measure: Callable):
-    """What is measured; of timed replicas zeros, in no time."""
-    measure = jax.jit(measure)  # so that it is traced once
-    shapes = jax.eval_shape(measure)
-    nothing = lambda: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return jax.lax.cond(replica["timed"], nothing, measure)
 
 
 def of_arms(sweep: Sweep, rows) -> dict[str, float]:

@@ -12,7 +12,6 @@ from trinity_jax.algorithms.decoding import Rules, of_tags
 
 TAGS, TOKENS = 3, 3
 LENGTH = np.array([3, 1, 0, 2])
-jit = functools.cache(jax.jit)
 
 
 def field(seed, shape=(4, TOKENS, TAGS)):
@@ -55,7 +54,7 @@ def best(problem, length, width, rules=None):
 
 def test_likelihoods_equal_enumeration():
     problem = field(0)
-    likelihoods = jit(jax.vmap(lambda *given: all_of_it(*given)[0], (None, 0, None)))
+    likelihoods = jax.jit(jax.vmap(lambda *given: all_of_it(*given)[0], (None, 0, None)))
     every_tags = np.array(list(itertools.product(range(TAGS), repeat=TOKENS)))
     got = likelihoods(problem, np.repeat(every_tags[:, None], 4, axis=1), LENGTH)
     for tags, log_likelihood in zip(every_tags.tolist(), got, strict=True):
@@ -66,7 +65,7 @@ def test_likelihoods_equal_enumeration():
 
 def test_marginals_equal_enumeration():
     problem = field(1)
-    got = jit(all_of_it)(problem, np.zeros((4, TOKENS), int), LENGTH)[1]
+    got = jax.jit(all_of_it)(problem, np.zeros((4, TOKENS), int), LENGTH)[1]
     for row, (every, log_prob) in enumerate(sentences(*problem)):
         expected = np.zeros((TOKENS, TAGS))
         for sequence, probability in zip(every, np.exp(log_prob), strict=True):
@@ -87,7 +86,7 @@ def test_the_best_sequences_equal_enumeration(width, rules):
         or (start[y[0]] and end[y[-1]] and all(transition[step] for step in itertools.pairwise(y)))
     )
     given = Rules(start, transition, end) if rules else None
-    got = jit(functools.partial(best, width=width, rules=given))(problem, LENGTH)
+    got = jax.jit(functools.partial(best, width=width, rules=given))(problem, LENGTH)
     assert got.tags.shape == (len(LENGTH), width, TOKENS)
     for row, (every, log_prob) in enumerate(sentences(*problem)):
         expected = [pair for pair in zip(every, log_prob, strict=True) if legal(pair[0])][:width]
@@ -102,8 +101,8 @@ def test_padding_does_not_matter():
     (scores, *others), tags = field(3), np.zeros((4, TOKENS), int)
     wide = np.full((4, TOKENS + 4, TAGS), 30, np.float32)
     wide[:, :TOKENS] = scores
-    narrow = jit(all_of_it)((scores, *others), tags, LENGTH)
-    wider = jit(all_of_it)((wide, *others), np.pad(tags, ((0, 0), (0, 4))), LENGTH)
+    narrow = jax.jit(all_of_it)((scores, *others), tags, LENGTH)
+    wider = jax.jit(all_of_it)((wide, *others), np.pad(tags, ((0, 0), (0, 4))), LENGTH)
     cut = wider[0], wider[1][:, :TOKENS], wider[2][..., :TOKENS], wider[3]
     for left, right in zip(narrow, cut, strict=True):
         np.testing.assert_allclose(left, right, atol=1e-6)
@@ -113,9 +112,9 @@ def test_vmap():
     problems = [field(seed) for seed in range(3)]
     stacked = [np.stack(column) for column in zip(*problems, strict=True)]
     tags = np.ones((4, TOKENS), int)
-    mapped = jit(jax.vmap(all_of_it, (0, None, None)))(stacked, tags, LENGTH)
+    mapped = jax.jit(jax.vmap(all_of_it, (0, None, None)))(stacked, tags, LENGTH)
     for row, problem in enumerate(problems):
-        for left, right in zip(mapped, jit(all_of_it)(problem, tags, LENGTH), strict=True):
+        for left, right in zip(mapped, jax.jit(all_of_it)(problem, tags, LENGTH), strict=True):
             np.testing.assert_allclose(left[row], right, atol=1e-5)
 
 
@@ -130,7 +129,7 @@ def test_long_sentences_keep_their_digits():
         alpha = np.logaddexp.reduce(alpha[:, None] + transition, axis=0) + score
     expected = weight(tags[0].tolist(), np.float64(scores[0]), transition, start, end)
     expected -= np.logaddexp.reduce(alpha + end)
-    got = jit(all_of_it)((scores, transition, start, end), tags, length)[0]
+    got = jax.jit(all_of_it)((scores, transition, start, end), tags, length)[0]
     np.testing.assert_allclose(got[0], expected, rtol=1e-5)
 
 
@@ -141,8 +140,8 @@ def test_gradients():
 
     loss = lambda problem, tags, length: -all_of_it(problem, tags, length)[0].sum()
     there = np.arange(TOKENS)[None, :, None] < LENGTH[:, None, None]
-    marginal = np.exp(jit(all_of_it)((scores, transition, start, end), tags, LENGTH)[1])
-    gradient = jit(jax.grad(loss))
+    marginal = np.exp(jax.jit(all_of_it)((scores, transition, start, end), tags, LENGTH)[1])
+    gradient = jax.jit(jax.grad(loss))
     got = gradient((scores, transition, start, end), tags, LENGTH)
     np.testing.assert_allclose(got[0], (marginal - np.eye(TAGS)[tags]) * there, atol=1e-5)
     np.testing.assert_allclose(got[2], got[0][:, 0].sum(0), atol=1e-5)

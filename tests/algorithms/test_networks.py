@@ -13,16 +13,13 @@ from trinity_jax.types import InputError
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
 LABELS = 10
 
-# These programs run once, on six images: what takes time is compiling them.
-jit = functools.cache(jax.jit)
-
 
 @functools.cache
 def ensemble(name):
     """A network, parameters and statistics of two members `[member, ...]`."""
     net = network(name, LABELS)
     keys = jax.random.split(jax.random.key(0), 2)
-    return net, *jit(jax.vmap(net.init, (0, None)))(keys, IMAGES[:1])
+    return net, *jax.jit(jax.vmap(net.init, (0, None)))(keys, IMAGES[:1])
 
 
 def member(name, index=0):
@@ -37,21 +34,21 @@ def count(tree):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_predictions_are_deterministic_and_do_not_depend_on_the_rest_of_the_batch(name):
     net, params, stats = member(name)
-    _, stats = jit(net.train)(params, stats, IMAGES)
-    logits = jit(net.apply)(params, stats, IMAGES)
+    _, stats = jax.jit(net.train)(params, stats, IMAGES)
+    logits = jax.jit(net.apply)(params, stats, IMAGES)
     assert logits.shape == (len(IMAGES), LABELS)
     assert logits.dtype == jnp.float32
-    np.testing.assert_array_equal(logits, jit(net.apply)(params, stats, IMAGES))
+    np.testing.assert_array_equal(logits, jax.jit(net.apply)(params, stats, IMAGES))
     others = np.concatenate([IMAGES[:1], 255 - IMAGES[1:]])
-    np.testing.assert_array_equal(logits[0], jit(net.apply)(params, stats, others)[0])
-    assert (logits[1:] != jit(net.apply)(params, stats, others)[1:]).any()
+    np.testing.assert_array_equal(logits[0], jax.jit(net.apply)(params, stats, others)[0])
+    assert (logits[1:] != jax.jit(net.apply)(params, stats, others)[1:]).any()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_gradient_reaches_every_parameter(name):
     net, params, stats = member(name)
     loss = lambda params: -jax.nn.log_softmax(net.train(params, stats, IMAGES)[0])[:, 0].mean()
-    for path, leaf in jax.tree.leaves_with_path(jit(jax.grad(loss))(params)):
+    for path, leaf in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(params)):
         assert np.isfinite(leaf).all(), path
         assert np.abs(leaf).max() > 0, path
 
@@ -59,11 +56,11 @@ def test_the_gradient_reaches_every_parameter(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_ensemble_is_a_vmap(name):
     net, params, stats = ensemble(name)
-    logits = jit(jax.vmap(net.apply, (0, 0, None)))(params, stats, IMAGES)
+    logits = jax.jit(jax.vmap(net.apply, (0, 0, None)))(params, stats, IMAGES)
     for index in (0, 1):
         alone, *variables = member(name, index)
         np.testing.assert_allclose(
-            logits[index], jit(alone.apply)(*variables, IMAGES), rtol=1e-4, atol=1e-4
+            logits[index], jax.jit(alone.apply)(*variables, IMAGES), rtol=1e-4, atol=1e-4
         )
     assert np.abs(logits[0] - logits[1]).max() > 1e-2
 
@@ -71,8 +68,10 @@ def test_an_ensemble_is_a_vmap(name):
 @pytest.mark.parametrize("name", ["softmax", "convnet"])
 def test_bytes_are_divided_by_255(name):
     net, params, stats = member(name)
-    floats = jit(net.apply)(params, stats, IMAGES / np.float32(255))
-    np.testing.assert_allclose(jit(net.apply)(params, stats, IMAGES), floats, rtol=1e-5, atol=1e-5)
+    floats = jax.jit(net.apply)(params, stats, IMAGES / np.float32(255))
+    np.testing.assert_allclose(
+        jax.jit(net.apply)(params, stats, IMAGES), floats, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["softmax", "mlp"])
@@ -80,8 +79,8 @@ def test_features(name):
     net = network(name, 3)
     x = np.random.default_rng(0).normal(size=(5, 20)).astype(np.float32)
     params, stats = net.init(jax.random.key(0), x)
-    assert jit(net.apply)(params, stats, x).shape == (5, 3)
-    assert stats == jit(net.train)(params, stats, x)[1] == {}
+    assert jax.jit(net.apply)(params, stats, x).shape == (5, 3)
+    assert stats == jax.jit(net.train)(params, stats, x)[1] == {}
 
 
 def test_images_are_needed_for_convolutions():
@@ -116,7 +115,7 @@ class TestResNet20:
         self.net, self.params, self.stats = member("resnet20")
 
     def test_statistics_move_in_training_by_a_tenth(self):
-        _, moved = jit(self.net.train)(self.params, self.stats, IMAGES)
+        _, moved = jax.jit(self.net.train)(self.params, self.stats, IMAGES)
         pixels = IMAGES.reshape(-1, 3) / 255
         first = moved["BatchNorm_0"]
         np.testing.assert_allclose(first["mean"], 0.1 * pixels.mean(axis=0), rtol=1e-4)
@@ -127,9 +126,9 @@ class TestResNet20:
         """So the contrast of the input does not matter; it does where statistics are fixed."""
         dark = IMAGES // 2
         both = lambda f: (f(self.params, self.stats, x) for x in (dark, 2 * dark))
-        (dim, _), (bright, _) = both(jit(self.net.train))
+        (dim, _), (bright, _) = both(jax.jit(self.net.train))
         np.testing.assert_allclose(dim, bright, atol=0.02)
-        dim, bright = both(jit(self.net.apply))
+        dim, bright = both(jax.jit(self.net.apply))
         assert np.abs(dim - bright).max() > 0.1
 
     def test_weights_are_gaussian_with_variance_two_over_fan_in(self):

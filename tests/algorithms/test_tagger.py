@@ -34,8 +34,6 @@ RULES = Rules(
     end=np.array([True, True, False]),
 )
 
-jit = functools.cache(jax.jit)
-
 
 def there(width=TOKENS):
     return np.arange(width)[None] < LENGTH[:, None]
@@ -89,7 +87,7 @@ def said(request):
             "gradient": jax.grad(lambda p: slopes(p).sum())(params)["decoder"],
         }
 
-    got = jit(say)(some_params(functions), h, wide, LENGTH)
+    got = jax.jit(say)(some_params(functions), h, wide, LENGTH)
     return {"name": request.param} | jax.tree.map(np.asarray, got)
 
 
@@ -189,11 +187,11 @@ class TestEncoder:
             return self.functions.encode(params, features, tokens, key)
 
         params = self.params | {"words": self.params["words"] if words is None else words}
-        return np.asarray(jit(score)(params, forms, tokens, key))
+        return np.asarray(jax.jit(score)(params, forms, tokens, key))
 
     def trained(self, **rates):
         functions = tagger(SMALL._replace(**rates), COUNTS)
-        return jit(functions.train)(jax.random.key(0), self.params, self.forms, padded())
+        return jax.jit(functions.train)(jax.random.key(0), self.params, self.forms, padded())
 
     def test_layers(self):
         """The formula, in NumPy, of one sentence."""
@@ -239,9 +237,9 @@ class TestEncoder:
 
     def test_passes_are_a_vmap_over_keys(self):
         keys = jax.random.split(jax.random.key(1), 2)
-        features = jit(self.functions.encode_forms)(self.params, self.forms)
+        features = jax.jit(self.functions.encode_forms)(self.params, self.forms)
         encode = jax.vmap(self.functions.encode, (None, None, None, 0))
-        together = jit(encode)(self.params, features, padded(), keys)
+        together = jax.jit(encode)(self.params, features, padded(), keys)
         for index in (0, 1):
             close(together[index], self.scored(self.forms, padded(), keys[index]), atol=1e-5)
         assert np.abs(together[0] - together[1]).max() > 0.1
@@ -259,7 +257,7 @@ class TestEncoder:
     def test_a_batch_needs_few_rows_of_the_embedding(self):
         """The same network, and the gradient of a row is the sum over where its word stands."""
         words = self.params["words"]
-        row, forms, tokens = jit(functools.partial(encoder.used, num_words=len(words)))(
+        row, forms, tokens = jax.jit(functools.partial(encoder.used, num_words=len(words)))(
             *jax.tree.map(jnp.asarray, (self.forms, padded()))
         )
         real = row[row < len(words)].tolist()
@@ -272,7 +270,7 @@ class TestEncoder:
             key = jax.random.key(3)
             return jnp.sin(self.functions.train(key, params, self.forms, padded())).sum()
 
-        gradient = jit(jax.grad(loss))(self.params)
+        gradient = jax.jit(jax.grad(loss))(self.params)
         for path, leaf in jax.tree.leaves_with_path(gradient | {"decoder": {}}):
             assert np.isfinite(leaf).all(), path
             assert np.abs(leaf).max() > 0, path
@@ -303,7 +301,7 @@ class TestEncoder:
     def test_begins_with_given_vectors(self):
         vectors = np.random.default_rng(0).normal(size=(COUNTS.words, SMALL.word_dim))
         vectors = vectors.astype(np.float32)
-        params = jit(self.functions.init)(jax.random.key(0), vectors)
+        params = jax.jit(self.functions.init)(jax.random.key(0), vectors)
         np.testing.assert_array_equal(params["words"], vectors)
         forget = params["decoder"]["gates"][0, SMALL.hidden : 2 * SMALL.hidden]
         np.testing.assert_array_equal(forget, 1)
@@ -340,7 +338,7 @@ def test_learns(decoder):
         return functions.greedy(params, h, tokens.length).tags
 
     real = np.arange(5)[None] < tokens.length[:, None]
-    np.testing.assert_array_equal(jit(learn)(jax.random.key(0)), tags * real)
+    np.testing.assert_array_equal(jax.jit(learn)(jax.random.key(0)), tags * real)
 
 
 @pytest.mark.parametrize("everywhere", [False, True])

@@ -83,6 +83,20 @@ def test_replicas_are_vectorised_on_accelerators_and_mapped_in_turn_on_cpu(
     check_equal(mapped(offset, table, *rows), loop((offset, table), *rows))
 
 
+@pytest.mark.parametrize("spared", [False, True])
+def test_replicas_may_be_spared_a_function_which_is_traced_once(spared):
+    traces = []
+
+    def one(x):
+        measure = lambda: traces.append(x) or {"double": 2 * x, "whole": jnp.int32(3)}
+        return replicas.unless(x < 0, measure)
+
+    found = jax.jit(one)(-4.0 if spared else 4.0)
+    assert (found["double"], found["whole"]) == ((0, 0) if spared else (8, 3))
+    assert found["whole"].dtype == jnp.int32
+    assert len(traces) == 1
+
+
 def test_a_grid_is_every_combination_the_last_axis_fastest():
     rows, arrays = replicas.grid(seed=range(2), quality=[0.2, 0.6], method=("vote", "em", "mbem"))
     assert len(rows) == 12

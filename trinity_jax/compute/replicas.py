@@ -4,9 +4,8 @@ On CPU replicas are mapped in turn inside the program (a branch not taken costs 
 small matrix products do not gain from batching); on accelerators they are vectorised, unless bits
 are to be the same on any number of devices. That is slower where replicas differ in heavy branches,
 all of which each then goes through (`experiments.benchmarks.figures --platform gpu` measures it).
-Either way the rows are spread over the devices
-of the mesh's axis `replica`. Those of its axis `data` share the passes of each replica over its
-items.
+Either way the rows are spread over the devices of the mesh's axis `replica`. Those of its axis
+`data` share the passes of each replica over its items.
 """
 
 import itertools
@@ -93,6 +92,19 @@ def each_of(mesh: Mesh) -> Callable[..., Any]:
         return jax.tree.map(lambda leaf: (gather(leaf) if devices > 1 else leaf)[:count], found)
 
     return each
+
+
+def unless(spared: Any, function: Callable[[], Any]) -> Any:
+    """What the function returns; of replicas that are spared it, zeros of that shape, in no time.
+
+    Args:
+      spared: a scalar boolean array, which may depend on the replica.
+      function: traced once, for its shapes and to be compiled.
+    """
+    function = jax.jit(function)
+    shapes = jax.eval_shape(function)
+    zeros = lambda: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.cond(spared, zeros, function)
 
 
 def grid(**axes: Sequence) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
