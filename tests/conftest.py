@@ -9,7 +9,7 @@ import jax
 import pytest
 
 # Tests compile far more than they compute. Without optimisation, and by XLA's older emitters, which
-# JAX 0.12 no longer has, they take a quarter less of all time where no programs are kept.
+# JAX 0.11 no longer has, they take a quarter less of all time where no programs are kept.
 OLDER = " --xla_cpu_use_fusion_emitters=false" if jax.__version_info__ < (0, 11) else ""
 os.environ.setdefault("XLA_FLAGS", f"--xla_backend_optimization_level=0{OLDER}")
 # Tracing makes many objects that live on: looking for cycles among them takes a sixth of the time.
